@@ -1,0 +1,6 @@
+"""A throwaway Kubernetes cluster: several nodes in namespaces of one Linux machine, gone without a trace.
+
+Read the modules in the order in which data flows through them: `plan` (names, addresses: pure data) → `pki` and
+`components` (files and command lines) → `sandbox` and `init` (namespaces, processes) → `api` and `addons` (what
+the API server is asked for) → `cluster` (the recipe) → `cli`.
+"""

@@ -1,0 +1,1 @@
+"""Manifests that every cluster starts with."""

@@ -1,0 +1,331 @@
+"""What runs on a node, as data: each component's command line and the files it reads.
+
+All paths are those that a node sees. Settings that are not Kubernetes' defaults have their reason beside them; those
+with the mark (userns) are what a kubelet and containerd need inside a user namespace (KEP-2033).
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from throwaway.pki import KeyPair, Pki
+from throwaway.plan import API_PORT, Node, Plan
+
+FOLDER = "/run/throwaway"
+BIN = f"{FOLDER}/bin"
+IMAGES = f"{FOLDER}/images"
+LOGS = f"{FOLDER}/log"
+NODE_PATH = f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KUBECONFIG = f"{FOLDER}/kubeconfig"
+_CNI = f"{FOLDER}/cni"
+_PKI = f"{FOLDER}/pki"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+_IMAGE_OF_PAUSE = "registry.k8s.io/pause:3.10.2"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A program that a node's init starts, and starts again when it ends."""
+
+    name: str
+    """Its name, also that of its log."""
+    argv: tuple[str, ...]
+    """Program and arguments; the program is looked up on the node's PATH."""
+
+
+def components(plan: Plan, node: Node) -> list[Component]:
+    """The programs of one node, in the order in which they are started."""
+    own = [_containerd(), _kubelet(node), _kube_proxy()]
+    if not node.is_control_plane:
+        return own
+    return [_etcd(), _kube_apiserver(plan), _kube_controller_manager(plan), _kube_scheduler(), *own]
+
+
+def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
+    """The files of one node: path → text. Keys are among them, so all are to be readable by their owner only."""
+    server = f"https://{plan.control_plane.address}:{API_PORT}"
+    texts = {
+        KUBECONFIG: kubeconfig(server, pki.authority, pki.clients["admin"], plan.name),
+        f"{FOLDER}/resolv.conf": "",
+        f"{FOLDER}/containerd.toml": _containerd_config(),
+        f"{_CNI}/10-pods.conflist": _json(_cni_config(node)),
+        f"{_PKI}/ca.crt": pki.authority.certificate,
+        f"{FOLDER}/kubelet.json": _json(_kubelet_config(plan)),
+        f"{FOLDER}/kubelet.kubeconfig": kubeconfig(server, pki.authority, pki.kubelets[node.name], plan.name),
+        f"{FOLDER}/kube-proxy.json": _json(_kube_proxy_config(plan, node)),
+        f"{FOLDER}/kube-proxy.kubeconfig": kubeconfig(
+            server, pki.authority, pki.clients["system:kube-proxy"], plan.name
+        ),
+        **_pair("kubelet", pki.kubelets[node.name]),
+    }
+    if node.is_control_plane:
+        texts |= {
+            **_pair("ca", pki.authority),
+            **_pair("apiserver", pki.api_server),
+            **_pair("kubelet-client", pki.clients["kubelet-client"]),
+            **_pair("front-proxy", pki.clients["front-proxy"]),
+            **_pair("service-accounts", pki.service_accounts),
+        }
+        for name in ("kube-controller-manager", "kube-scheduler"):
+            texts[f"{FOLDER}/{name}.kubeconfig"] = kubeconfig(
+                server, pki.authority, pki.clients[f"system:{name}"], plan.name
+            )
+    return texts
+
+
+def kubeconfig(server: str, authority: KeyPair, client: KeyPair, name: str) -> str:
+    """A kubeconfig with one context called `name`; certificates and key are inside it."""
+
+    def encoded(pem: str) -> str:
+        return base64.b64encode(pem.encode()).decode()
+
+    return _json(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [
+                {
+                    "name": name,
+                    "cluster": {"server": server, "certificate-authority-data": encoded(authority.certificate)},
+                }
+            ],
+            "users": [
+                {
+                    "name": name,
+                    "user": {
+                        "client-certificate-data": encoded(client.certificate),
+                        "client-key-data": encoded(client.key),
+                    },
+                }
+            ],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        }
+    )
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _pair(name: str, pair: KeyPair) -> dict[str, str]:
+    return {f"{_PKI}/{name}.crt": pair.certificate, f"{_PKI}/{name}.key": pair.key}
+
+
+def _etcd() -> Component:
+    return Component(
+        "etcd",
+        (
+            "etcd",
+            "--data-dir=/var/lib/etcd",
+            "--unsafe-no-fsync",  # the data lies in memory and goes with the cluster
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+            "--initial-cluster=default=http://127.0.0.1:2380",
+        ),
+    )
+
+
+def _kube_apiserver(plan: Plan) -> Component:
+    return Component(
+        "kube-apiserver",
+        (
+            "kube-apiserver",
+            f"--advertise-address={plan.control_plane.address}",
+            f"--secure-port={API_PORT}",
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--service-cluster-ip-range={plan.service_subnet}",
+            "--allow-privileged=true",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--endpoint-reconciler-type=lease",
+            f"--client-ca-file={_PKI}/ca.crt",
+            f"--tls-cert-file={_PKI}/apiserver.crt",
+            f"--tls-private-key-file={_PKI}/apiserver.key",
+            f"--kubelet-client-certificate={_PKI}/kubelet-client.crt",
+            f"--kubelet-client-key={_PKI}/kubelet-client.key",
+            f"--kubelet-certificate-authority={_PKI}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--proxy-client-cert-file={_PKI}/front-proxy.crt",
+            f"--proxy-client-key-file={_PKI}/front-proxy.key",
+            f"--requestheader-client-ca-file={_PKI}/ca.crt",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            f"--service-account-key-file={_PKI}/service-accounts.crt",
+            f"--service-account-signing-key-file={_PKI}/service-accounts.key",
+        ),
+    )
+
+
+def _kube_controller_manager(plan: Plan) -> Component:
+    own = f"{FOLDER}/kube-controller-manager.kubeconfig"
+    return Component(
+        "kube-controller-manager",
+        (
+            "kube-controller-manager",
+            f"--kubeconfig={own}",
+            f"--authentication-kubeconfig={own}",
+            f"--authorization-kubeconfig={own}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",  # there is one only
+            "--use-service-account-credentials=true",
+            f"--root-ca-file={_PKI}/ca.crt",
+            f"--client-ca-file={_PKI}/ca.crt",
+            f"--requestheader-client-ca-file={_PKI}/ca.crt",
+            f"--cluster-signing-cert-file={_PKI}/ca.crt",
+            f"--cluster-signing-key-file={_PKI}/ca.key",
+            f"--service-account-private-key-file={_PKI}/service-accounts.key",
+            f"--cluster-cidr={plan.pod_subnet}",
+            f"--service-cluster-ip-range={plan.service_subnet}",
+            "--allocate-node-cidrs=false",  # the plan did it
+            "--kube-api-qps=500",  # the defaults (20, 30) spare a big API server and cost seconds at the start
+            "--kube-api-burst=1000",
+            "--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",  # the default is the host's, read-only here
+        ),
+    )
+
+
+def _kube_scheduler() -> Component:
+    own = f"{FOLDER}/kube-scheduler.kubeconfig"
+    return Component(
+        "kube-scheduler",
+        (
+            "kube-scheduler",
+            f"--kubeconfig={own}",
+            f"--authentication-kubeconfig={own}",
+            f"--authorization-kubeconfig={own}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+        ),
+    )
+
+
+def _containerd() -> Component:
+    return Component("containerd", ("containerd", f"--config={FOLDER}/containerd.toml"))
+
+
+def _containerd_config() -> str:
+    return f"""\
+version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
+
+[grpc]
+address = "{CONTAINERD_SOCKET}"
+
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+sandbox = "{_IMAGE_OF_PAUSE}"
+
+[plugins.'io.containerd.cri.v1.runtime']
+# (userns) No capability here may lower a score or set a sysctl of the host.
+restrict_oom_score_adj = true
+enable_unprivileged_ports = false
+enable_unprivileged_icmp = false
+
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+bin_dirs = ["{BIN}"]
+conf_dir = "{_CNI}"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd]
+default_runtime_name = "runc"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+BinaryName = "{BIN}/oci-without-cgroups"
+SystemdCgroup = false
+"""
+
+
+def _cni_config(node: Node) -> dict[str, Any]:
+    return {
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                # Every Pod has a link of its own to its node. On a common bridge, an answer to a Pod of the same node
+                # would pass kube-proxy's NAT by, unless the host has br_netfilter loaded.
+                "type": "ptp",
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": "/run/cni",
+                    "ranges": [[{"subnet": node.pod_subnet}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def _kubelet(node: Node) -> Component:
+    return Component(
+        "kubelet",
+        (
+            "kubelet",
+            f"--config={FOLDER}/kubelet.json",
+            f"--kubeconfig={FOLDER}/kubelet.kubeconfig",
+            f"--hostname-override={node.name}",
+            f"--node-ip={node.address}",
+        ),
+    )
+
+
+def _kubelet_config(plan: Plan) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{_PKI}/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": f"{_PKI}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{_PKI}/kubelet.key",
+        "clusterDNS": [plan.dns_service],
+        "clusterDomain": "cluster.local",
+        "resolvConf": f"{FOLDER}/resolv.conf",
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "featureGates": {"KubeletInUserNamespace": True},  # (userns)
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": False,  # (userns) no cgroup may be written
+        "enforceNodeAllocatable": [],  # (userns)
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        # The disk is the host's or its memory: how full it is says nothing about this cluster.
+        "evictionHard": {
+            "memory.available": "0%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.available": "0%",
+            "imagefs.inodesFree": "0%",
+        },
+        "imageGCHighThresholdPercent": 100,
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",  # the default is the host's, read-only here
+    }
+
+
+def _kube_proxy() -> Component:
+    return Component("kube-proxy", ("kube-proxy", f"--config={FOLDER}/kube-proxy.json"))
+
+
+def _kube_proxy_config(plan: Plan, node: Node) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": f"{FOLDER}/kube-proxy.kubeconfig"},
+        "mode": plan.proxy_mode,
+        "hostnameOverride": node.name,
+        "clusterCIDR": plan.pod_subnet,
+        # The limits of conntrack belong to the host; failing to write them would be fatal to kube-proxy.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+    }

@@ -1,0 +1,361 @@
+"""The first process of the sandbox, and of each node in it: makes the namespaces, starts components, reaps.
+
+`sandbox.start` runs this module as a program and tells it over stdin what to make (`Boot`). Its life is the cluster's:
+as PID 1 of the sandbox's PID namespace it takes every other process with it when it ends, and with the last process go
+the mounts, links and rules, since all of them belong to namespaces that nobody else holds.
+
+It imports only the standard library, all of it before the sandbox hides `/tmp` and `/var`, and before an ordinary
+account's ids replace root's: later the interpreter's own files may be out of reach.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from throwaway import linux
+from throwaway.components import API_PORT, FOLDER, IMAGES, LOGS, NODE_PATH, Component
+from throwaway.plan import Node, Plan
+
+_RESTART_AFTER_SECONDS = 1.0
+_NODE_NAMESPACES = (
+    linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What the sandbox is made from; crosses the process boundary as JSON."""
+
+    plan: Plan
+    """The cluster."""
+    folders: dict[str, str]
+    """Folders of the host to show inside, read-only: path inside → path on the host."""
+    files: dict[str, dict[str, str]]
+    """Files to write, each readable by its owner only: Node name, or "" for the sandbox itself → path → text."""
+    components: dict[str, list[Component]]
+    """Node name → the programs it can be told to start."""
+    control: int
+    """File descriptor of the socket to whoever starts the cluster."""
+    listeners: list[int]
+    """File descriptors of sockets on the host's loopback; each connection is handed to the API server."""
+    presence: int
+    """File descriptor of the bound socket by which the cluster is found."""
+
+    def to_json(self) -> str:
+        """The whole as one JSON text."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "Boot":
+        """The reverse of `to_json`."""
+        fields = json.loads(text)
+        fields["plan"] = plan_from_dict(fields["plan"])
+        fields["components"] = {
+            node: [Component(name=entry["name"], argv=tuple(entry["argv"])) for entry in entries]
+            for node, entries in fields["components"].items()
+        }
+        return Boot(**fields)
+
+
+def plan_from_dict(fields: dict[str, object]) -> Plan:
+    """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON."""
+    nodes = fields["nodes"]
+    assert isinstance(nodes, list)
+    return Plan(**{**fields, "nodes": tuple(Node(**node) for node in nodes)})  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Enter new namespaces and become, by a fork, their first process."""
+    boot = Boot.from_json(sys.stdin.read())
+    os.environ["PATH"] = NODE_PATH  # where programs are looked up
+    control = socket.socket(fileno=boot.control)
+    try:
+        _enter_namespaces(boot, control)
+    except OSError as error:
+        control.sendall(f"failed {error}\n".encode())
+        raise SystemExit(1) from None
+
+
+def _enter_namespaces(boot: Boot, control: socket.socket) -> None:
+    folders = dict(boot.folders)
+    if os.getuid() == 0:
+        # Root's own folders may be closed to the account that root becomes below: show them elsewhere first.
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+        linux.mount("tmpfs", "/run", "tmpfs", options="mode=755")
+        for number, (target, source) in enumerate(folders.items()):
+            folders[target] = f"/run/{number}"
+            os.mkdir(folders[target])
+            linux.bind(source, folders[target])
+    linux.unshare(linux.CLONE_NEWUSER)
+    control.sendall(b"map\n")  # ids can be mapped from outside only
+    if control.recv(64) != b"mapped\n":
+        raise SystemExit(1)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.setgroups([])
+    linux.unshare(_NODE_NAMESPACES)
+    if os.fork():
+        return
+    _run_as_first_process(lambda: _run_sandbox(boot, folders, control), control)
+
+
+def _run_as_first_process(run: Callable[[], None], control: socket.socket) -> None:
+    linux.set_dumpable()
+    try:
+        run()
+    except BaseException as error:
+        traceback.print_exc()
+        control.sendall(f"failed {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(1)  # never unwind into the caller's code: this process is a fork of it
+
+
+def _run_sandbox(boot: Boot, folders: dict[str, str], control: socket.socket) -> None:
+    linux.make_mounts_read_only("/")
+    _make_private_mounts(folders)
+    _write_files(boot.files[""])
+    _log_to(f"{FOLDER}/init.log")
+    _ip(
+        "link set lo up",
+        "link add nodes type bridge",
+        f"addr add {boot.plan.gateway}/{boot.plan.node_prefix} dev nodes",
+        "link set nodes up",
+    )
+    # The same two sockets in the sandbox's network, so that what runs in there finds the cluster as the host does.
+    presence = socket.socket(fileno=boot.presence)
+    presences = [presence, _unix_socket(presence.getsockname())]
+    listeners = [socket.socket(fileno=fd) for fd in boot.listeners]
+    listeners += [socket.create_server(listener.getsockname()) for listener in listeners]
+    node_controls = {node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)}
+    asyncio.run(_serve_sandbox(boot, control, node_controls, presences, listeners))
+
+
+def _unix_socket(name: bytes | str) -> socket.socket:
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(name)
+    return unix
+
+
+def _make_private_mounts(folders: dict[str, str]) -> None:
+    """Give this mount namespace its own /run, /var, /tmp, /proc and /sys; keep `folders` visible in them."""
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    kept = {target: os.open(source, os.O_PATH) for target, source in folders.items()}
+    cgroups = os.open("/sys/fs/cgroup", os.O_PATH)
+    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    for path in ("/run", "/var", "/tmp"):
+        linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
+        linux.mount("none", path, flags=linux.MS_SHARED)  # the kubelet's and containerd's mounts reach each other
+    for path in ("/var/lib", "/var/log", "/var/tmp", LOGS):
+        os.makedirs(path)
+    os.symlink("/run", "/var/run")
+    linux.mount("sysfs", "/sys", "sysfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.bind(f"/proc/self/fd/{cgroups}", "/sys/fs/cgroup", linux.MS_REC)  # cAdvisor watches it
+    for target, fd in kept.items():
+        os.makedirs(target)
+        linux.bind(f"/proc/self/fd/{fd}", target)
+        os.close(fd)
+    os.close(cgroups)
+
+
+def _write_files(texts: dict[str, str]) -> None:
+    os.umask(0o022)
+    for path, text in texts.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+
+
+def _log_to(path: str) -> None:
+    for fd, target in ((0, os.devnull), (1, path), (2, path)):
+        opened = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, fd)
+        os.close(opened)
+
+
+def _ip(*commands: str) -> None:
+    """Run several commands of iproute2 in one process; raises `OSError` with its message."""
+    done = subprocess.run(
+        ["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise OSError(f"ip: {done.stderr.strip()}")
+
+
+def _start_node(boot: Boot, number: int, node: Node) -> socket.socket:
+    """Start a node's init in namespaces of its own and join it to the bridge; returns the socket to control it."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        linux.unshare(_NODE_NAMESPACES)
+        pid = os.fork()
+        if pid == 0:
+            _run_as_first_process(lambda: _run_node(boot, node, theirs), theirs)
+        theirs.sendall(f"{pid}\n".encode())
+        os._exit(0)
+    theirs.close()
+    pid = int(ours.recv(16))
+    _ip(f"link add veth{number} type veth peer name eth0 netns {pid}", f"link set veth{number} master nodes up")
+    os.symlink(str(pid), f"{FOLDER}/node-{node.name}")
+    ours.sendall(b"connected\n")
+    return ours
+
+
+def _run_node(boot: Boot, node: Node, control: socket.socket) -> None:
+    for fd in (boot.control, boot.presence, *boot.listeners):
+        os.close(fd)  # held on to, they would outlive the sandbox's own and keep its name taken
+    socket.sethostname(node.name)
+    _make_private_mounts({path: path for path in boot.folders})
+    _write_files(boot.files[node.name])
+    if os.path.isdir(IMAGES):
+        _use_image_store(Path(IMAGES), Path("/var/lib/containerd"))
+    if control.recv(64) != b"connected\n":
+        raise SystemExit(1)
+    _ip(
+        "link set lo up",
+        f"addr add {node.address}/{boot.plan.node_prefix} dev eth0",
+        "link set eth0 up",
+        f"route add default via {boot.plan.gateway}",
+        *(f"route add {other.pod_subnet} via {other.address}" for other in boot.plan.nodes if other != node),
+    )
+    for sysctl, value in {"ip_forward": 1, "conf/all/rp_filter": 0, "conf/default/rp_filter": 0}.items():
+        Path(f"/proc/sys/net/ipv4/{sysctl}").write_text(str(value))
+    asyncio.run(_serve_node({component.name: component for component in boot.components[node.name]}, control))
+
+
+def _use_image_store(store: Path, root: Path) -> None:
+    """Give containerd the images of a store (see `image_store`): a copy of its two databases, links to all else.
+
+    Layers and blobs are never changed once they are written, and deleting a link leaves the store as it is.
+    """
+    for path in store.glob("*/*.db"):
+        target = root / path.relative_to(store)
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(path, target)
+    for path in (*store.glob("*/snapshots/*"), *store.glob("*/blobs/sha256/*")):
+        target = root / path.relative_to(store)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+
+
+def _reap() -> Iterable[tuple[int, int]]:
+    """The processes that have ended: (pid, exit code or minus the signal)."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended[0], os.waitstatus_to_exitcode(ended[1])
+
+
+async def _serve_node(components: dict[str, Component], control: socket.socket) -> None:
+    """Start and stop components as told by lines `start NAME` and `stop NAME`, and report each that ends.
+
+    One that was not told to stop is started again after a moment.
+    """
+    running: dict[int, Component] = {}
+    stopped: set[str] = set()
+    loop = asyncio.get_running_loop()
+    reader, writer = await asyncio.open_unix_connection(sock=control)
+
+    def start(component: Component) -> None:
+        log = f"{LOGS}/{component.name}.log"
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawnp(
+            component.argv[0],
+            component.argv,
+            {"PATH": NODE_PATH, "HOME": "/tmp"},  # nothing of the environment of whoever started the cluster
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        running[pid] = component
+
+    def reap() -> None:
+        for pid, code in _reap():
+            if component := running.pop(pid, None):
+                writer.write(f"exited {component.name} {code}\n".encode())
+                if component.name not in stopped:
+                    loop.call_later(_RESTART_AFTER_SECONDS, start, component)
+
+    loop.add_signal_handler(signal.SIGCHLD, reap)
+    while line := await reader.readline():
+        command, name = line.decode().split()
+        if command == "start":
+            stopped.discard(name)
+            start(components[name])
+        else:
+            stopped.add(name)
+            for pid in [pid for pid, component in running.items() if component.name == name]:
+                os.kill(pid, signal.SIGTERM)
+    await asyncio.Event().wait()
+
+
+async def _serve_sandbox(
+    boot: Boot,
+    control: socket.socket,
+    node_controls: dict[str, socket.socket],
+    presences: list[socket.socket],
+    listeners: list[socket.socket],
+) -> None:
+    """Be found, hand connections to the API server, pass commands to nodes; end if the starter ends too early."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, lambda: list(_reap()))
+    api = boot.plan.control_plane.address
+    for unix in presences:
+        await asyncio.start_unix_server(lambda _, writer: writer.close(), sock=unix)
+    for listener in listeners:
+        await asyncio.start_server(lambda r, w: _forward(r, w, api, API_PORT), sock=listener)
+    reader, writer = await asyncio.open_unix_connection(sock=control)
+    nodes = {name: await asyncio.open_unix_connection(sock=unix) for name, unix in node_controls.items()}
+    tasks = [asyncio.create_task(_pass_on(name, node[0], writer)) for name, node in nodes.items()]
+    writer.write(b"ready\n")
+    while line := (await reader.readline()).decode():
+        command, *rest = line.split()
+        if command == "keep":
+            Path(f"{FOLDER}/kept").touch()
+            break
+        node, component = rest
+        nodes[node][1].write(f"{command} {component}\n".encode())
+    else:
+        return  # whoever started the cluster is gone before it was whole
+    await asyncio.gather(*tasks)
+    await asyncio.Event().wait()
+
+
+async def _pass_on(node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Tell the starter what a node's init reports, with the node's name in front; log it in any case."""
+    while line := (await reader.readline()).decode():
+        print(f"{node}: {line}", end="", flush=True)
+        if not writer.is_closing():
+            writer.write(f"{node} {line}".encode())
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
+    try:
+        there_reader, there_writer = await asyncio.open_connection(host, port)
+    except OSError:
+        writer.close()
+        return
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+    await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The cluster's own certificates: one authority, made anew for each cluster, kept only inside it."""
+
+import datetime
+import ipaddress
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from throwaway.plan import Plan
+
+_LIFETIME = datetime.timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: str
+    """The X.509 certificate."""
+    key: str
+    """Its private key in SEC1 form: what `--service-account-key-file` accepts (PKCS#8 it does not)."""
+
+
+@dataclass(frozen=True)
+class Pki:
+    """All certificates of one cluster."""
+
+    authority: KeyPair
+    """Signs all others."""
+    api_server: KeyPair
+    """The API server's, valid for each address it is reached by."""
+    clients: dict[str, KeyPair]
+    """By the name in the certificate: `admin`, `kubelet-client`, `front-proxy`, `system:kube-proxy`, …"""
+    kubelets: dict[str, KeyPair]
+    """By Node name: `system:node:NAME`, both client and server of its node."""
+    service_accounts: KeyPair
+    """Signs the tokens of ServiceAccounts."""
+
+
+class _Authority:
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway")])
+        self._begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+        certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pair = _pair(certificate, self._key)
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._begin)
+            .not_valid_after(self._begin + _LIFETIME)
+        )
+
+    def issue(self, name: str, group: str | None = None, server_names: tuple[str, ...] = ()) -> KeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        if group:
+            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        if server_names:
+            usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = self._builder(x509.Name(attributes), key.public_key()).add_extension(
+            x509.ExtendedKeyUsage(usages), critical=False
+        )
+        if server_names:
+            alternatives = x509.SubjectAlternativeName([_general_name(text) for text in server_names])
+            builder = builder.add_extension(alternatives, critical=False)
+        return _pair(builder.sign(self._key, hashes.SHA256()), key)
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+    pem = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return KeyPair(
+        certificate=certificate.public_bytes(pem).decode(),
+        key=key.private_bytes(pem, form, serialization.NoEncryption()).decode(),
+    )
+
+
+def make_pki(plan: Plan) -> Pki:
+    """Make every key and certificate of a cluster: about 10 ms.
+
+    Names and groups are those that Kubernetes' RBAC bootstrap policy and Node authorizer know
+    (kubernetes.io, "PKI certificates and requirements").
+    """
+    authority = _Authority()
+    groups = {
+        "admin": "system:masters",
+        "kubelet-client": "system:masters",
+        "front-proxy": None,
+        "system:kube-controller-manager": None,
+        "system:kube-scheduler": None,
+        "system:kube-proxy": None,
+    }
+    service_names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    return Pki(
+        authority=authority.pair,
+        api_server=authority.issue(
+            "kube-apiserver",
+            server_names=(*service_names, "localhost", "127.0.0.1", plan.control_plane.address, plan.api_service),
+        ),
+        clients={name: authority.issue(name, group) for name, group in groups.items()},
+        kubelets={
+            node.name: authority.issue(f"system:node:{node.name}", "system:nodes", (node.name, node.address))
+            for node in plan.nodes
+        },
+        service_accounts=authority.issue("service-accounts"),
+    )

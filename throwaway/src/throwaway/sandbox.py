@@ -1,0 +1,300 @@
+"""The sandbox from outside: start it, find it, enter it, end it.
+
+A sandbox is one user, mount, network and PID namespace in which a whole cluster lives (see `init`, its first process).
+Nothing on disk says that it exists: its first process holds a socket in Linux' abstract namespace, whose name goes
+away with the process and cannot be taken twice.
+"""
+
+import os
+import pwd
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from throwaway import linux
+from throwaway.components import Component
+from throwaway.errors import ThrowawayError
+from throwaway.init import Boot
+from throwaway.plan import Plan
+
+# Ids for the sandbox of a root account: above all that useradd and systemd hand out (systemd, "Users, Groups, UIDs").
+_FIRST_ID_FOR_ROOT = 0x70000000
+_IDS = 65536
+_HANDSHAKE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox."""
+
+    name: str
+    """The cluster's name."""
+    pid: int
+    """Its first process, as this process' PID namespace numbers it."""
+
+    @property
+    def root(self) -> Path:
+        """Its file system, as seen from here."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def node_pid(self, node: str) -> int:
+        """The first process of a node, numbered as in this process' PID namespace."""
+        inside = os.readlink(self.root / f"run/throwaway/node-{node}")
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for child in children:
+            for line in Path(f"/proc/{child}/status").read_text().splitlines():
+                # The numbers of one process, from the outermost namespace that we see to its own.
+                if line.startswith("NSpid:") and line.split()[-2] == inside:
+                    return int(child)
+        raise ThrowawayError(f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'")
+
+    def end(self) -> None:
+        """Kill the first process, and so all; returns when none is left (at most a second or two)."""
+        try:
+            process = os.pidfd_open(self.pid)
+            _check_owner(self.pid)
+        except ProcessLookupError:
+            return
+        with os.fdopen(process):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [], 60)
+
+
+class Starting:
+    """A sandbox that is being started: it lives on only if `keep` is reached."""
+
+    def __init__(self, sandbox: Sandbox, control: socket.socket) -> None:
+        self.sandbox = sandbox
+        self._control = control
+        self._unread = ""
+
+    def start(self, node: str, component: str) -> None:
+        """Tell a node's init to start one of its components."""
+        self._control.sendall(f"start {node} {component}\n".encode())
+
+    def stop(self, node: str, component: str) -> None:
+        """Tell a node's init to stop one of its components; `ended_component` reports when it has ended."""
+        self._control.sendall(f"stop {node} {component}\n".encode())
+
+    def ended_component(self) -> tuple[str, str, int] | None:
+        """A component that has ended since the last call, if any: (Node, component, exit code)."""
+        while "\n" not in self._unread:
+            if not select.select([self._control], [], [], 0)[0]:
+                return None
+            received = self._control.recv(4096).decode()
+            if not received:
+                raise ThrowawayError(f"cluster {self.sandbox.name!r} was ended by somebody else while it started")
+            self._unread += received
+        line, self._unread = self._unread.split("\n", 1)
+        node, _, component, code = line.split()
+        return node, component, int(code)
+
+    def keep(self) -> None:
+        """Let the sandbox outlive this process."""
+        self._control.sendall(b"keep\n")
+        self._control.close()
+
+
+def _presence_name(name: str) -> bytes:
+    return f"\0throwaway/{os.getuid()}/{name}".encode()
+
+
+def find(name: str) -> Sandbox | None:
+    """The sandbox of the cluster called `name` that this account has started, if there is one."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(_presence_name(name))
+        except ConnectionRefusedError:
+            return None
+        pid, _, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    _check_owner(pid)
+    return Sandbox(name, pid)
+
+
+def names() -> list[str]:
+    """The names of all clusters that this account has running, sorted."""
+    prefix = f"@throwaway/{os.getuid()}/"
+    paths = (line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines())
+    return sorted({path.removeprefix(prefix) for path in paths if path.startswith(prefix)})
+
+
+def _check_owner(pid: int) -> None:
+    """Any account may take any abstract name: believe only a process in a namespace that we made ourselves."""
+    try:
+        owner = linux.namespace_owner(pid)
+    except PermissionError:
+        owner = -1
+    if owner != os.getuid():
+        raise ThrowawayError(f"process {pid} claims to be your cluster but belongs to somebody else; choose another --name")
+
+
+def reserve(name: str) -> socket.socket | None:
+    """Take the name of a cluster; None if a cluster has it already."""
+    presence = socket.socket(socket.AF_UNIX)
+    try:
+        presence.bind(_presence_name(name))
+    except OSError:
+        presence.close()
+        return None
+    return presence
+
+
+def start(
+    plan: Plan,
+    folders: dict[str, str],
+    files: dict[str, dict[str, str]],
+    components: dict[str, list[Component]],
+    presence: socket.socket,
+    listeners: Sequence[socket.socket],
+) -> Starting:
+    """Start a sandbox; returns when all its nodes exist, nothing running on them yet.
+
+    For the arguments see `Boot`. The sockets go over to the sandbox and are closed here. Raises `ThrowawayError` when
+    the kernel refuses or the sandbox does not answer in time.
+    """
+    control, theirs = socket.socketpair()
+    boot = Boot(
+        plan, folders, files, components, theirs.fileno(), [socket.fileno() for socket in listeners], presence.fileno()
+    )
+    handed_over = (theirs, presence, *listeners)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "throwaway.init", plan.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[socket.fileno() for socket in handed_over],
+        start_new_session=True,  # Ctrl+C is for the command line, which then ends the sandbox itself
+        text=True,
+    )
+    for handed in handed_over:
+        handed.close()
+    assert process.stdin
+    process.stdin.write(boot.to_json())
+    process.stdin.close()
+    control.settimeout(_HANDSHAKE_SECONDS)
+    try:
+        _expect(control, b"map\n", process)
+        _map_ids(process.pid)
+        control.sendall(b"mapped\n")
+        _expect(control, b"ready\n", process)
+    except TimeoutError:
+        process.kill()
+        raise ThrowawayError(
+            f"the sandbox gave no answer within {_HANDSHAKE_SECONDS:.0f} s: the machine may be overloaded; try again"
+        ) from None
+    control.settimeout(None)
+    process.wait()
+    sandbox = find(plan.name)
+    if sandbox is None:
+        raise ThrowawayError("the sandbox ended as soon as it had started; try again")
+    return Starting(sandbox, control)
+
+
+def _expect(control: socket.socket, message: bytes, process: "subprocess.Popen[str]") -> None:
+    received = control.recv(4096)
+    if received == message:
+        return
+    reason = received.decode().removeprefix("failed ").strip()
+    if not reason:
+        assert process.stderr
+        process.kill()
+        lines = process.stderr.read().strip().splitlines()
+        reason = lines[-1] if lines else "it ended without a word"
+    raise ThrowawayError(f"the sandbox could not be made: {reason}; 'throwaway setup' says what this machine lacks")
+
+
+def _map_ids(pid: int) -> None:
+    """Map the sandbox's ids 0 to 65535 to ids of this account, root's 0 to one that owns nothing on this machine."""
+    if os.getuid() == 0:
+        for kind in ("uid", "gid"):
+            Path(f"/proc/{pid}/{kind}_map").write_text(f"0 {_FIRST_ID_FOR_ROOT} {_IDS}\n")
+        return
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for kind, own in (("uid", os.getuid()), ("gid", os.getgid())):
+        begin, count = _subordinate_ids(kind, user)
+        ranges = ["0", str(own), "1", "1", str(begin), str(min(count, _IDS - 1))]
+        done = subprocess.run([f"new{kind}map", str(pid), *ranges], capture_output=True, text=True)
+        if done.returncode:
+            raise ThrowawayError(f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing")
+
+
+def _subordinate_ids(kind: str, user: str) -> tuple[int, int]:
+    """The first range of /etc/subuid or /etc/subgid for an account, see subuid(5): (first id, how many)."""
+    path = Path(f"/etc/sub{kind}")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        owner, begin, count = line.split(":")
+        if owner in (user, str(os.getuid())):
+            return int(begin), int(count)
+    raise ThrowawayError(f"{path} has no range for {user}; as root: usermod --add-sub{kind}s 100000-165535 {user}")
+
+
+def enter_network(sandbox: Sandbox) -> None:
+    """Move this process into the cluster's network; it keeps the host's file system and its own account there.
+
+    An ordinary account has to enter the user namespace as well, where its own id is shown as 0.
+    """
+    flags = linux.CLONE_NEWNET
+    if os.getuid() != 0 and not linux.same_namespace(sandbox.pid, "user"):
+        flags |= linux.CLONE_NEWUSER
+    _enter(sandbox.pid, flags)
+
+
+def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program on a node, as its root; ends with the program's exit code."""
+    _become_root_on_node(pid, linux.CLONE_NEWPID)
+    child = os.fork()  # only a child is in the PID namespace
+    if child == 0:
+        try:
+            os.execvpe(argv[0], list(argv), dict(environment))
+        except OSError as error:
+            print(f"throwaway: {argv[0]}: {error.strerror}", file=sys.stderr)
+            os._exit(127)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def output_on_node(pid: int, argv: Sequence[str]) -> str:
+    """Run a program on a node, as its root, and return what it prints; raises `ThrowawayError` with its complaint."""
+    done = subprocess.run(argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True)
+    if done.returncode:
+        raise ThrowawayError(f"{argv[0]} failed on a node: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _become_root_on_node(pid: int, flags: int) -> None:
+    flags |= linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+    if not linux.same_namespace(pid, "user"):
+        flags |= linux.CLONE_NEWUSER
+    _enter(pid, flags)
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.chdir("/")
+
+
+def _enter(pid: int, flags: int) -> None:
+    process = os.pidfd_open(pid)
+    try:
+        linux.setns(process, flags)
+    finally:
+        os.close(process)
+
+
+def wait_until_gone(sandbox: Sandbox, seconds: float) -> bool:
+    """Whether the sandbox's first process ends within so many seconds."""
+    try:
+        process = os.pidfd_open(sandbox.pid)
+    except ProcessLookupError:
+        return True
+    with os.fdopen(process):
+        deadline = time.monotonic() + seconds
+        return bool(select.select([process], [], [], max(0.0, deadline - time.monotonic()))[0])
