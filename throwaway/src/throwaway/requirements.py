@@ -1,0 +1,251 @@
+"""What the host must have: kernel features, ids for an account, and programs; and how to get what it lacks."""
+
+import os
+import platform
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from throwaway.errors import ThrowawayError
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Machines that are supported: the kernel's name → Go's and OCI's name."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where nodes look for programs. Debian leaves the sbin folders out of an ordinary account's PATH."""
+
+_KERNEL = (5, 12)  # mount_setattr(2)
+_IDS = 65535  # what a sandbox maps besides the account's own id
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that this machine lacks."""
+
+    what: str
+    """What is missing, in a few words."""
+    why: str
+    """What it is needed for."""
+    command: str
+    """The command that helps, to be run as root; advice in words where there is no such command."""
+    package: str = ""
+    """The package that `command` installs, if it is one."""
+
+
+@dataclass(frozen=True)
+class _Program:
+    name: str
+    """What it is called by."""
+    why: str
+    """What it is needed for."""
+    packages: tuple[str, str, str]
+    """The packages that have it in Debian (and Ubuntu), Fedora, and Arch Linux."""
+
+
+_PROGRAMS = (
+    _Program("runc", "containerd starts containers with it", ("runc", "runc", "runc")),
+    _Program("ip", "it joins the nodes' networks", ("iproute2", "iproute", "iproute2")),
+    _Program("nft", "kube-proxy writes its rules with it", ("nftables", "nftables", "nftables")),
+    _Program(
+        "iptables-save", "kube-proxy writes its rules with it", ("iptables", "iptables-nft", "iptables")
+    ),
+    _Program("mount", "the kubelet mounts volumes with it", ("mount", "util-linux", "util-linux")),
+    _Program(
+        "unshare", "it shows whether namespaces are allowed", ("util-linux", "util-linux", "util-linux")
+    ),
+    _Program("setpriv", "it ends a build that is left behind", ("util-linux", "util-linux", "util-linux")),
+    _Program("busybox", "it is the shell of the image toolbox", ("busybox-static", "busybox", "busybox")),
+    _Program("curl", "it is part of the image toolbox", ("curl", "curl", "curl")),
+    _Program("dig", "it is part of the image toolbox", ("bind9-dnsutils", "bind-utils", "bind")),
+    _Program("nc", "it is part of the image toolbox", ("netcat-openbsd", "netcat", "openbsd-netcat")),
+)
+_PROGRAMS_OF_AN_ACCOUNT = tuple(
+    _Program(name, "it gives the sandbox a range of ids", ("uidmap", "shadow-utils", "shadow"))
+    for name in ("newuidmap", "newgidmap")
+)
+
+_INSTALL_COMMANDS = (
+    ("apt-get", "apt-get install -y --no-install-recommends"),
+    ("dnf", "dnf install -y"),
+    ("pacman", "pacman -S --needed --noconfirm"),
+)
+
+# What a node does first of all. Capabilities can be denied inside a user namespace that could be made (Ubuntu).
+_TRIAL = """
+mount -t proc proc /proc || exit 71
+mount -t sysfs -o ro sysfs /sys || exit 72
+mount -t tmpfs tmpfs /tmp && cd /tmp && mkdir lower upper work merged || exit 73
+mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay merged || exit 74
+"""
+_TRIAL_STEPS = {71: "mounting /proc", 72: "mounting /sys", 73: "mounting a tmpfs", 74: "mounting an overlay"}
+
+
+def find_program(name: str) -> Path | None:
+    """The program of this name as a node would find it."""
+    found = shutil.which(name, path=SYSTEM_PATH)
+    return Path(found) if found else None
+
+
+def missing() -> list[Problem]:
+    """Everything that this machine lacks; takes about 50 ms."""
+    if sys.platform != "linux":
+        return [
+            Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")
+        ]
+    return [*_wrong_kernel(), *_missing_programs(), *_missing_ids(), *_refused_namespaces()]
+
+
+def explain(problems: list[Problem]) -> str:
+    """One line that names all problems and the commands that help."""
+    what = ", ".join(problem.what for problem in problems)
+    return f"this machine lacks {what}; as root: {' && '.join(_commands(problems))}"
+
+
+def require() -> None:
+    """Raise `ThrowawayError` with one line when this machine lacks anything."""
+    if problems := missing():
+        raise ThrowawayError(explain(problems))
+
+
+def setup(report: Callable[[str], None]) -> None:
+    """Install what is missing, where that is possible: packages, as root, by apt-get. Raises `ThrowawayError` for the
+    rest, with one line that says what to run.
+    """
+    packages = _packages(missing())
+    if packages and os.getuid() == 0 and shutil.which("apt-get"):
+        report(f"installing {' '.join(packages)}")
+        _apt_get_install(packages)
+    require()
+
+
+def _packages(problems: list[Problem]) -> list[str]:
+    return list(dict.fromkeys(problem.package for problem in problems if problem.package))
+
+
+def _commands(problems: list[Problem]) -> list[str]:
+    """The commands of problems, those that install packages joined into one and put first."""
+    others = [problem.command for problem in problems if not problem.package]
+    packages = _packages(problems)
+    return list(dict.fromkeys([*([_install_command(packages)] if packages else []), *others]))
+
+
+def _install_command(packages: list[str]) -> str:
+    for manager, command in _INSTALL_COMMANDS:
+        if shutil.which(manager, path=SYSTEM_PATH):
+            return f"{command} {' '.join(packages)}"
+    return f"install {' '.join(packages)} (Debian's names)"
+
+
+def _apt_get_install(packages: list[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    # Lists of packages that are there may be good enough; containers come without any.
+    for command in (install, ["apt-get", "update", "-qq"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if command is install and done.returncode == 0:
+            return
+    complaint = done.stderr.strip().splitlines() or ["it gave no reason"]
+    raise ThrowawayError(f"{' '.join(install)} failed: {complaint[-1]}")
+
+
+def _wrong_kernel() -> Iterator[Problem]:
+    if platform.machine() not in ARCHITECTURES:
+        yield Problem(
+            f"a supported processor (this is {platform.machine()})",
+            "programs are built for it",
+            f"use one of {', '.join(ARCHITECTURES)}",
+        )
+    numbers = re.match(r"(\d+)\.(\d+)", platform.release())
+    if numbers and tuple(map(int, numbers.groups())) < _KERNEL:
+        needed = ".".join(map(str, _KERNEL))
+        yield Problem(
+            f"Linux {needed} or newer (this is {platform.release()})",
+            "the sandbox makes the host's files read-only by a system call of it",
+            "upgrade the kernel",
+        )
+
+
+def _missing_programs() -> Iterator[Problem]:
+    wanted = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
+    managers = [manager for manager, _ in _INSTALL_COMMANDS]
+    present = [number for number, name in enumerate(managers) if shutil.which(name, path=SYSTEM_PATH)]
+    for program in wanted:
+        if find_program(program.name) is None:
+            package = program.packages[present[0] if present else 0]
+            yield Problem(program.name, program.why, _install_command([package]), package)
+
+
+def _missing_ids() -> Iterator[Problem]:
+    """Root needs none: it maps any ids that it likes."""
+    if os.getuid() == 0:
+        return
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for kind in ("uid", "gid"):
+        path = Path(f"/etc/sub{kind}")
+        ranges = _subordinate_ids(path)
+        if any(owner in (user, str(os.getuid())) and count >= _IDS for owner, _, count in ranges):
+            continue
+        first = max([100000, *(begin + count for _, begin, count in ranges)])
+        yield Problem(
+            f"a range of {_IDS} ids for {user} in {path}",
+            "files in images belong to several ids",
+            f"usermod --add-sub{kind}s {first}-{first + _IDS} {user}",
+        )
+
+
+def _subordinate_ids(path: Path) -> list[tuple[str, int, int]]:
+    """The lines of /etc/subuid or /etc/subgid, see subuid(5): (owner, first id, how many)."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    fields = [line.split(":") for line in lines]
+    return [
+        (owner, int(begin), int(count))
+        for owner, begin, count in (entry for entry in fields if len(entry) == 3)
+    ]
+
+
+def _refused_namespaces() -> Iterator[Problem]:
+    """Make the namespaces of a sandbox and mount in them what a node mounts; say why, if the kernel refuses."""
+    unshare = find_program("unshare")
+    if unshare is None:
+        return
+    namespaces = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork"]
+    done = subprocess.run(
+        [unshare, *namespaces, "/bin/sh", "-c", _TRIAL],
+        env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        return
+    if done.returncode == 74:
+        why = "containers' file systems are made of it"
+        yield Problem("overlayfs in a user namespace", why, "modprobe overlay, and Linux 5.12 or newer")
+        return
+    why = "the cluster runs in a user namespace of its own"
+    for sysctl, wrong, right in (
+        ("user.max_user_namespaces", "0", "15000"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),  # Debian's
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu's
+    ):
+        if _sysctl(sysctl) == wrong:
+            yield Problem(
+                f"permission for user namespaces ({sysctl}={wrong})", why, f"sysctl -w {sysctl}={right}"
+            )
+            return
+    step = _TRIAL_STEPS.get(done.returncode, "making namespaces")
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    yield Problem(
+        f"permission for user namespaces ({step} failed: {reason})",
+        why,
+        "allow them (inside a container: start it with --privileged)",
+    )
+
+
+def _sysctl(name: str) -> str:
+    path = Path("/proc/sys", *name.split("."))
+    return path.read_text().strip() if path.exists() else ""
