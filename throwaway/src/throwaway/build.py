@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from throwaway import cache, images
+from throwaway import cache, image_store, images
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
 from throwaway.requirements import ARCHITECTURES
@@ -96,7 +96,7 @@ class Built:
     bin: Path
     """Folder with every program."""
     images: Path
-    """Folder with a tar of each image, named `*.tar`. Its own name changes whenever an image does."""
+    """The image store (see `image_store`)."""
 
 
 def _version_flags(version: str) -> str:
@@ -169,9 +169,13 @@ def _link_programs(modules: Sequence[Path], folder: Path) -> None:
 
 def _write_images(programs: Path, folder: Path, report: Report) -> None:
     all_images = images.images(programs)
-    for number, image in enumerate(all_images, start=1):
-        report(Progress("images", "writing", image.reference, number, len(all_images)))
-        images.write(image, folder / image.file_name)
+    with cache.temporary_folder() as tars:
+        tars.chmod(0o755)  # the sandbox of a root account reads it as somebody else
+        for number, image in enumerate(all_images, start=1):
+            report(Progress("images", "writing", image.reference, number, len(all_images)))
+            images.write(image, tars / image.file_name)
+        report(Progress("images", "importing"))
+        image_store.make(programs, [tars / image.file_name for image in all_images], folder)
 
 
 # Go

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from throwaway import artifacts, requirements, sandbox
+from throwaway import build, requirements, sandbox
 from throwaway import cluster as clusters
-from throwaway.cluster import Report, find_or_fail
+from throwaway.cluster import find_or_fail
 from throwaway.components import KUBECONFIG, NODE_PATH
 from throwaway.errors import ThrowawayError
 from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, make_plan
 
-_console = Console(stderr=True, highlight=False)
 
 
 class _Group(click.Group):
@@ -52,9 +52,15 @@ _name = click.option("--name", default=DEFAULT_NAME, show_default=True, metavar=
 
 @main.command()
 @_name
-@click.option("--nodes", default=3, show_default=True, metavar="N", help="How many, the control plane included.")
 @click.option(
-    "--proxy-mode", type=click.Choice(PROXY_MODES), default="nftables", show_default=True, help="kube-proxy's mode."
+    "--nodes", default=3, show_default=True, metavar="N", help="How many, the control plane included."
+)
+@click.option(
+    "--proxy-mode",
+    type=click.Choice(PROXY_MODES),
+    default="nftables",
+    show_default=True,
+    help="kube-proxy's mode.",
 )
 def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
@@ -63,15 +69,19 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
     or the end of this command, in whatever way, takes all of it back.
     """
     plan = make_plan(name, nodes, proxy_mode)
-    requirements.fail_if_missing()
-    with _progress() as report:
-        binaries, images = artifacts.ensure(report)
+    requirements.require()
+    with _progress() as display:
+        built = build.ensure(display.build)
         begin = time.monotonic()
-        running = clusters.up(plan, binaries, images, lambda step: report(f"{step} …"))
+        running = clusters.up(plan, built, display.step)
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
-    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {len(running.plan.nodes)} nodes, kube-proxy in {proxy_mode} mode.")
-    click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
+    click.echo(
+        f"Cluster {name!r} is ready ({seconds:.1f} s): {len(running.plan.nodes)} nodes, kube-proxy in {proxy_mode} mode."
+    )
+    click.echo(
+        f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all."
+    )
 
 
 @main.command()
@@ -100,7 +110,9 @@ def status() -> None:
         if found is None:
             continue
         state = "ready" if found.is_ready else "starting"
-        click.echo(f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode")
+        click.echo(
+            f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode"
+        )
         for node in found.plan.nodes:
             click.echo(f"  {node.name:<14} {node.address:<14} Pods in {node.pod_subnet}")
 
@@ -172,39 +184,58 @@ def shell(name: str, command: tuple[str, ...]) -> None:
         raise ThrowawayError(f"{command[0]}: {error.strerror}") from None
 
 
-@main.command()
-def build() -> None:
+@main.command(name="build")
+def build_() -> None:
     """Build what clusters are made of, unless it is built already: minutes the first time.
 
     Kubernetes, etcd, containerd, CoreDNS and the images come from the pinned Go modules of this package.
     An interrupted build goes on where it was.
     """
-    requirements.fail_if_missing()
-    with _progress() as report:
-        binaries, images = artifacts.ensure(report)
-    click.echo(f"Programs: {binaries}\nImages:   {images}\nNext: 'throwaway up'.")
+    requirements.require()
+    with _progress() as display:
+        built = build.ensure(display.build)
+    click.echo(f"Programs: {built.bin}\nImages:   {built.images}\nNext: 'throwaway up'.")
 
 
 @main.command()
 def setup() -> None:
     """Install the system packages that a cluster needs, or name them where that is not possible."""
-    requirements.setup()
+    requirements.setup(lambda step: click.echo(f"{step} …", err=True))
     click.echo("Nothing is missing. Next: 'throwaway up'.")
 
 
+class _Display:
+    """Shows what is being done: moving lines on a terminal, elsewhere a printed line now and then."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
+
+    def step(self, what: str) -> None:
+        """The next step of something that has no parts."""
+        self._show("", f"{what} …", 0, 0)
+
+    def build(self, progress: build.Progress) -> None:
+        """A build's progress: one line for each part."""
+        text = f"{progress.part}: {progress.step} {progress.item}"
+        self._show(progress.part, text, progress.done, progress.total)
+
+    def _show(self, part: str, text: str, done: int, total: int) -> None:
+        if self._bars.console.is_terminal:
+            if part not in self._tasks:
+                self._tasks[part] = self._bars.add_task("", total=None)
+            room = self._bars.console.width - 50
+            self._bars.update(self._tasks[part], description=text[:room], completed=done, total=total or None)
+            return
+        tenth = (text if total == 0 else text.rsplit(" ", 1)[0], 10 * done // total if total else 0)
+        if self._printed.get(part) != tenth:
+            self._printed[part] = tenth
+            click.echo(f"{text} ({done} of {total})" if total else text, err=True)
+
+
 @contextmanager
-def _progress() -> Iterator[Report]:
-    """A line that says what is being done: it moves on a terminal, and is printed once per step elsewhere."""
-    if not _console.is_terminal:
-        last = ""
-
-        def print_step(step: str) -> None:
-            nonlocal last
-            if step != last:
-                click.echo(step, err=True)
-            last = step
-
-        yield print_step
-        return
-    with _console.status("") as line:
-        yield lambda step: line.update(step)
+def _progress() -> Iterator[_Display]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Display(bars)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from throwaway import components, pki, sandbox
+from throwaway.build import Built
 from throwaway.components import BIN, IMAGES, KUBECONFIG, LOGS
 from throwaway.errors import ThrowawayError
 from throwaway.init import plan_from_dict
@@ -124,10 +125,10 @@ def find_or_fail(name: str) -> Cluster:
     return cluster
 
 
-def up(plan: Plan, binaries: Path, images: Path, report: Report) -> Cluster:
+def up(plan: Plan, built: Built, report: Report) -> Cluster:
     """Start a cluster, or find the one of this name, and return it when it is ready.
 
-    Ready means: every Node is `Ready` and CoreDNS answers. `images` is an image store (see `image_store`). If this process ends before, however it ends, so does all
+    Ready means: every Node is `Ready` and CoreDNS answers. If this process ends before, however it ends, so does all
     that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes.
     """
     presence = sandbox.reserve(plan.name)
@@ -140,7 +141,7 @@ def up(plan: Plan, binaries: Path, images: Path, report: Report) -> Cluster:
     admin = components.kubeconfig(server, certificates.authority, certificates.clients["admin"], plan.name)
     starting = sandbox.start(
         plan,
-        folders={BIN: str(binaries), IMAGES: str(images)},
+        folders={BIN: str(built.bin), IMAGES: str(built.images)},
         files={
             "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan))},
             **{node.name: components.files(plan, certificates, node) for node in plan.nodes},
@@ -184,7 +185,12 @@ def _bring_up(cluster: Cluster, starting: Starting, server: str, authority: str,
     _wait_for_kubectl(cluster, starting, "wait", "--for=condition=Ready", "nodes", "--all")
     report("starting CoreDNS")
     _wait_for_kubectl(
-        cluster, starting, "wait", "--for=condition=Available", "deployment/coredns", "--namespace=kube-system"
+        cluster,
+        starting,
+        "wait",
+        "--for=condition=Available",
+        "deployment/coredns",
+        "--namespace=kube-system",
     )
 
 
@@ -219,7 +225,12 @@ def _answers(url: str, context: ssl.SSLContext) -> bool:
 def _wait_for_kubectl(cluster: Cluster, starting: Starting, *arguments: str) -> None:
     process = cluster.start_kubectl(*arguments, f"--timeout={_START_SECONDS:.0f}s")
     try:
-        _wait(cluster, starting, lambda: process.poll() is not None, f"kubectl {' '.join(arguments)} did not end")
+        _wait(
+            cluster,
+            starting,
+            lambda: process.poll() is not None,
+            f"kubectl {' '.join(arguments)} did not end",
+        )
         if process.returncode:
             assert process.stderr
             raise ThrowawayError(f"kubectl {' '.join(arguments)} failed: {process.stderr.read().strip()}")
@@ -237,7 +248,9 @@ def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], c
             last = next((line for line in reversed(lines) if not line.startswith("\t")), "(it said nothing)")
             raise ThrowawayError(f"{component} on {node} ended with code {code}: {last[:500]}")
         if time.monotonic() > deadline:
-            raise ThrowawayError(f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again")
+            raise ThrowawayError(
+                f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again"
+            )
         time.sleep(0.05)
 
 
@@ -255,4 +268,6 @@ def _wait_for_other(plan: Plan, report: Report) -> Cluster:
             return cluster
         report("waiting for another 'throwaway up' of the same name")
         time.sleep(0.1)
-    raise ThrowawayError(f"another 'throwaway up' of {plan.name!r} does not come to an end; try 'throwaway down'")
+    raise ThrowawayError(
+        f"another 'throwaway up' of {plan.name!r} does not come to an end; try 'throwaway down'"
+    )

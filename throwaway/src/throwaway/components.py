@@ -88,7 +88,10 @@ def kubeconfig(server: str, authority: KeyPair, client: KeyPair, name: str) -> s
             "clusters": [
                 {
                     "name": name,
-                    "cluster": {"server": server, "certificate-authority-data": encoded(authority.certificate)},
+                    "cluster": {
+                        "server": server,
+                        "certificate-authority-data": encoded(authority.certificate),
+                    },
                 }
             ],
             "users": [

@@ -16,7 +16,11 @@ from throwaway.errors import ThrowawayError
 from throwaway.plan import make_plan
 
 _NAMESPACE = "k8s.io"  # containerd's, the one in which its CRI plugin looks
-_KEPT = ("io.containerd.content.v1.content", "io.containerd.metadata.v1.bolt", "io.containerd.snapshotter.v1.overlayfs")
+_KEPT = (
+    "io.containerd.content.v1.content",
+    "io.containerd.metadata.v1.bolt",
+    "io.containerd.snapshotter.v1.overlayfs",
+)
 _DEADLINE_SECONDS = 120.0
 
 
@@ -44,7 +48,15 @@ def make(binaries: Path, tars: list[Path], store: Path) -> None:
         starting.start(node.name, "containerd")
         _wait_for((inside / CONTAINERD_SOCKET.lstrip("/")).exists, "containerd did not start")
         for tar in tars:
-            command = (f"{BIN}/ctr", "--namespace", _NAMESPACE, "images", "import", "--local", f"{folder}/{tar.name}")
+            command = (
+                f"{BIN}/ctr",
+                "--namespace",
+                _NAMESPACE,
+                "images",
+                "import",
+                "--local",
+                f"{folder}/{tar.name}",
+            )
             sandbox.output_on_node(node_pid, command)
         starting.stop(node.name, "containerd")  # its databases are whole only when nobody writes to them
         _wait_for(lambda: starting.ended_component() is not None, "containerd did not stop")
@@ -57,16 +69,20 @@ def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise ThrowawayError(f"{complaint} within {_DEADLINE_SECONDS:.0f} s; the machine may be overloaded, try again")
+            raise ThrowawayError(
+                f"{complaint} within {_DEADLINE_SECONDS:.0f} s; the machine may be overloaded, try again"
+            )
         time.sleep(0.05)
 
 
 def _copy(root: Path, store: Path) -> None:
     for plugin in _KEPT:
         shutil.copytree(root / plugin, store / plugin, symlinks=True)
-    for path in store.glob("*/ingest"):
-        shutil.rmtree(path)
+        shutil.rmtree(store / plugin / "ingest", ignore_errors=True)
     for path in store.rglob("*"):
-        # containerd keeps its folders to itself; the sandbox of a root account reads them as somebody else.
+        owner = (root / path.relative_to(store)).lstat()
+        if os.getuid() == 0:
+            # A sandbox of root has ids of its own: what belonged to others would be read-only to a container's root.
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+            path.chmod(owner.st_mode)

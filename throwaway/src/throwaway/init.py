@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from throwaway import linux
-from throwaway.components import API_PORT, FOLDER, IMAGES, LOGS, NODE_PATH, Component
-from throwaway.plan import Node, Plan
+from throwaway.components import FOLDER, IMAGES, LOGS, NODE_PATH, Component
+from throwaway.plan import API_PORT, Node, Plan
 
 _RESTART_AFTER_SECONDS = 1.0
 _NODE_NAMESPACES = (
@@ -137,7 +137,9 @@ def _run_sandbox(boot: Boot, folders: dict[str, str], control: socket.socket) ->
     presences = [presence, _unix_socket(presence.getsockname())]
     listeners = [socket.socket(fileno=fd) for fd in boot.listeners]
     listeners += [socket.create_server(listener.getsockname()) for listener in listeners]
-    node_controls = {node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)}
+    node_controls = {
+        node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)
+    }
     asyncio.run(_serve_sandbox(boot, control, node_controls, presences, listeners))
 
 
@@ -155,11 +157,15 @@ def _make_private_mounts(folders: dict[str, str]) -> None:
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     for path in ("/run", "/var", "/tmp"):
         linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-        linux.mount("none", path, flags=linux.MS_SHARED)  # the kubelet's and containerd's mounts reach each other
+        linux.mount(
+            "none", path, flags=linux.MS_SHARED
+        )  # the kubelet's and containerd's mounts reach each other
     for path in ("/var/lib", "/var/log", "/var/tmp", LOGS):
         os.makedirs(path)
     os.symlink("/run", "/var/run")
-    linux.mount("sysfs", "/sys", "sysfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.mount(
+        "sysfs", "/sys", "sysfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    )
     linux.bind(f"/proc/self/fd/{cgroups}", "/sys/fs/cgroup", linux.MS_REC)  # cAdvisor watches it
     for target, fd in kept.items():
         os.makedirs(target)
@@ -185,9 +191,7 @@ def _log_to(path: str) -> None:
 
 def _ip(*commands: str) -> None:
     """Run several commands of iproute2 in one process; raises `OSError` with its message."""
-    done = subprocess.run(
-        ["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True
-    )
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"ip: {done.stderr.strip()}")
 
@@ -205,7 +209,10 @@ def _start_node(boot: Boot, number: int, node: Node) -> socket.socket:
         os._exit(0)
     theirs.close()
     pid = int(ours.recv(16))
-    _ip(f"link add veth{number} type veth peer name eth0 netns {pid}", f"link set veth{number} master nodes up")
+    _ip(
+        f"link add veth{number} type veth peer name eth0 netns {pid}",
+        f"link set veth{number} master nodes up",
+    )
     os.symlink(str(pid), f"{FOLDER}/node-{node.name}")
     ours.sendall(b"connected\n")
     return ours

@@ -111,12 +111,23 @@ def make_pki(plan: Plan) -> Pki:
         "system:kube-scheduler": None,
         "system:kube-proxy": None,
     }
-    service_names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    service_names = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    )
     return Pki(
         authority=authority.pair,
         api_server=authority.issue(
             "kube-apiserver",
-            server_names=(*service_names, "localhost", "127.0.0.1", plan.control_plane.address, plan.api_service),
+            server_names=(
+                *service_names,
+                "localhost",
+                "127.0.0.1",
+                plan.control_plane.address,
+                plan.api_service,
+            ),
         ),
         clients={name: authority.issue(name, group) for name, group in groups.items()},
         kubelets={

@@ -54,7 +54,9 @@ class Sandbox:
                 # The numbers of one process, from the outermost namespace that we see to its own.
                 if line.startswith("NSpid:") and line.split()[-2] == inside:
                     return int(child)
-        raise ThrowawayError(f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'")
+        raise ThrowawayError(
+            f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'"
+        )
 
     def end(self) -> None:
         """Kill the first process, and so all; returns when none is left (at most a second or two)."""
@@ -91,7 +93,9 @@ class Starting:
                 return None
             received = self._control.recv(4096).decode()
             if not received:
-                raise ThrowawayError(f"cluster {self.sandbox.name!r} was ended by somebody else while it started")
+                raise ThrowawayError(
+                    f"cluster {self.sandbox.name!r} was ended by somebody else while it started"
+                )
             self._unread += received
         line, self._unread = self._unread.split("\n", 1)
         node, _, component, code = line.split()
@@ -133,7 +137,9 @@ def _check_owner(pid: int) -> None:
     except PermissionError:
         owner = -1
     if owner != os.getuid():
-        raise ThrowawayError(f"process {pid} claims to be your cluster but belongs to somebody else; choose another --name")
+        raise ThrowawayError(
+            f"process {pid} claims to be your cluster but belongs to somebody else; choose another --name"
+        )
 
 
 def reserve(name: str) -> socket.socket | None:
@@ -162,7 +168,13 @@ def start(
     """
     control, theirs = socket.socketpair()
     boot = Boot(
-        plan, folders, files, components, theirs.fileno(), [socket.fileno() for socket in listeners], presence.fileno()
+        plan,
+        folders,
+        files,
+        components,
+        theirs.fileno(),
+        [socket.fileno() for socket in listeners],
+        presence.fileno(),
     )
     handed_over = (theirs, presence, *listeners)
     process = subprocess.Popen(
@@ -208,7 +220,9 @@ def _expect(control: socket.socket, message: bytes, process: "subprocess.Popen[s
         process.kill()
         lines = process.stderr.read().strip().splitlines()
         reason = lines[-1] if lines else "it ended without a word"
-    raise ThrowawayError(f"the sandbox could not be made: {reason}; 'throwaway setup' says what this machine lacks")
+    raise ThrowawayError(
+        f"the sandbox could not be made: {reason}; 'throwaway setup' says what this machine lacks"
+    )
 
 
 def _map_ids(pid: int) -> None:
@@ -223,7 +237,9 @@ def _map_ids(pid: int) -> None:
         ranges = ["0", str(own), "1", "1", str(begin), str(min(count, _IDS - 1))]
         done = subprocess.run([f"new{kind}map", str(pid), *ranges], capture_output=True, text=True)
         if done.returncode:
-            raise ThrowawayError(f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing")
+            raise ThrowawayError(
+                f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing"
+            )
 
 
 def _subordinate_ids(kind: str, user: str) -> tuple[int, int]:
@@ -233,7 +249,9 @@ def _subordinate_ids(kind: str, user: str) -> tuple[int, int]:
         owner, begin, count = line.split(":")
         if owner in (user, str(os.getuid())):
             return int(begin), int(count)
-    raise ThrowawayError(f"{path} has no range for {user}; as root: usermod --add-sub{kind}s 100000-165535 {user}")
+    raise ThrowawayError(
+        f"{path} has no range for {user}; as root: usermod --add-sub{kind}s 100000-165535 {user}"
+    )
 
 
 def enter_network(sandbox: Sandbox) -> None:
@@ -264,7 +282,9 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
 
 def output_on_node(pid: int, argv: Sequence[str]) -> str:
     """Run a program on a node, as its root, and return what it prints; raises `ThrowawayError` with its complaint."""
-    done = subprocess.run(argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True)
+    done = subprocess.run(
+        argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True
+    )
     if done.returncode:
         raise ThrowawayError(f"{argv[0]} failed on a node: {done.stderr.strip()}")
     return done.stdout
