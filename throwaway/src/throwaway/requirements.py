@@ -1,4 +1,4 @@
-"""What the host must have: kernel features, ids for an account, and programs; and how to get what it lacks."""
+"""What this machine must have (kernel features, ids for an account, programs), and how to get what it lacks."""
 
 import os
 import platform
@@ -75,7 +75,7 @@ _INSTALL_COMMANDS = (
     ("pacman", "pacman -S --needed --noconfirm"),
 )
 
-# What a node does first of all. Capabilities can be denied inside a user namespace that could be made (Ubuntu).
+# What a node does first of all. Ubuntu lets a user namespace be made and then denies capabilities in it.
 _TRIAL = """
 mount -t proc proc /proc || exit 71
 mount -t sysfs -o ro sysfs /sys || exit 72
@@ -89,6 +89,14 @@ def find_program(name: str) -> Path | None:
     """The program of this name as a node would find it."""
     found = shutil.which(name, path=SYSTEM_PATH)
     return Path(found) if found else None
+
+
+def required_program(name: str) -> Path:
+    """Like `find_program`, for those who cannot do without it: raises `ThrowawayError`."""
+    found = find_program(name)
+    if found is None:
+        raise ThrowawayError(f"this machine lacks the program {name}; run 'throwaway setup'")
+    return found
 
 
 def missing() -> list[Problem]:
@@ -113,8 +121,9 @@ def require() -> None:
 
 
 def setup(report: Callable[[str], None]) -> None:
-    """Install what is missing, where that is possible: packages, as root, by apt-get. Raises `ThrowawayError` for the
-    rest, with one line that says what to run.
+    """Install what is missing, where that is possible: packages, as root, by apt-get.
+
+    Raises `ThrowawayError` for the rest, with one line that says what to run.
     """
     packages = _packages(missing())
     if packages and os.getuid() == 0 and shutil.which("apt-get"):
@@ -143,14 +152,15 @@ def _install_command(packages: list[str]) -> str:
 
 def _apt_get_install(packages: list[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    wait = ("-o", "DPkg::Lock::Timeout=120")  # for another that installs something
+    install = ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *packages]
     # Lists of packages that are there may be good enough; containers come without any.
     for command in (install, ["apt-get", "update", "-qq"], install):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if command is install and done.returncode == 0:
             return
     complaint = done.stderr.strip().splitlines() or ["it gave no reason"]
-    raise ThrowawayError(f"{' '.join(install)} failed: {complaint[-1]}")
+    raise ThrowawayError(f"{_install_command(packages)} failed: {complaint[-1]}")
 
 
 def _wrong_kernel() -> Iterator[Problem]:
@@ -184,7 +194,7 @@ def _missing_ids() -> Iterator[Problem]:
     """Root needs none: it maps any ids that it likes."""
     if os.getuid() == 0:
         return
-    user = pwd.getpwuid(os.getuid()).pw_name
+    user = _account()
     for kind in ("uid", "gid"):
         path = Path(f"/etc/sub{kind}")
         ranges = _subordinate_ids(path)
@@ -198,6 +208,14 @@ def _missing_ids() -> Iterator[Problem]:
         )
 
 
+def _account() -> str:
+    """This account's name, or its number if it has none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def _subordinate_ids(path: Path) -> list[tuple[str, int, int]]:
     """The lines of /etc/subuid or /etc/subgid, see subuid(5): (owner, first id, how many)."""
     lines = path.read_text().splitlines() if path.exists() else []
@@ -209,7 +227,7 @@ def _subordinate_ids(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _refused_namespaces() -> Iterator[Problem]:
-    """Make the namespaces of a sandbox and mount in them what a node mounts; say why, if the kernel refuses."""
+    """Make a sandbox's namespaces and mount in them what a node mounts; say why, if the kernel refuses."""
     unshare = find_program("unshare")
     if unshare is None:
         return
