@@ -1,0 +1,54 @@
+"""What all tests share: pages as arguments, tests that need a cluster, the list of fences not run."""
+
+import ipaddress
+import os
+import urllib.parse
+
+import pytest
+from fences.selection import take_pages
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: needs a throwaway cluster, so runs under `throwaway shell`")
+    take_pages(config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to start without a cluster if a chosen test needs one: it must not look as if it had passed."""
+    need_one = [item for item in session.items if item.get_closest_marker("cluster")]
+    problem = _problem_with_cluster() if need_one and not session.config.option.collectonly else None
+    if problem:
+        raise pytest.UsageError(
+            f"{problem}. Start a cluster with `throwaway up` and run the tests by "
+            "`throwaway shell -- pytest …`, or leave out those that need one with -m 'not cluster'"
+        )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the fences that were not run, each with its reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    of_pages = [report for report in skipped if "test_pages.py" in report.nodeid]
+    if of_pages:
+        terminalreporter.section("fences not run")
+    for report in of_pages:
+        fence = report.nodeid.partition("[")[2].removesuffix("]")
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        terminalreporter.line(f"{fence}: {reason}")
+
+
+def _problem_with_cluster() -> str | None:
+    """Why tests cannot use the cluster of KUBECONFIG, if so. None but a throwaway one is ever touched."""
+    from kubernetes import client, config
+    from throwaway.plan import NODE_SUBNET
+
+    if "KUBECONFIG" not in os.environ:
+        return "KUBECONFIG is not set"
+    try:
+        config.load_kube_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
+        server = urllib.parse.urlsplit(client.Configuration.get_default_copy().host)
+        if ipaddress.ip_address(server.hostname or "") not in NODE_SUBNET:
+            return f"KUBECONFIG names {server.netloc}, which is no throwaway cluster"
+        client.VersionApi().get_code(_request_timeout=5)
+    except Exception as error:  # whatever it is, there is no cluster for the tests
+        return f"the cluster of KUBECONFIG does not answer: {error}"
+    return None

@@ -1,0 +1,160 @@
+"""Finds the fences of a page by the very code that renders them: what a reader sees is what is run."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from markdown import Markdown
+from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[import-untyped]
+from pytest_examples import CodeExample
+
+RUNNABLE = ("python", "yaml", "console")
+_PICTURES = ("mermaid",)
+_SHOWN_BY_MATERIAL = {"title", "linenums", "hl_lines", "title_mode"}
+_LOOKS_LIKE_A_FENCE = re.compile(r"[>\s]*(`{3,}|~{3,})[^`]*")
+
+
+class FenceError(Exception):
+    """Something on a page is wrong. The message starts with its place, as in `docs/page.md:12: …`."""
+
+
+@dataclass
+class Fence(CodeExample):
+    """One fenced block of a page; as a `CodeExample` it goes to pytest-examples unchanged."""
+
+    page: str = ""
+    """The page's path as messages show it, relative to the current folder where possible."""
+    language: str = ""
+    """The word after the backticks, such as `python`."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Key and value of each attribute on the fence's line, such as `title`."""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.start_line}-{self.end_line}"
+
+    def place(self, line: int = 0) -> str:
+        """`page:line` of a line of the fence; 0 is the one with the opening backticks, 1 the first inside."""
+        return f"{self.page}:{self.start_line + line}"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a drawing rather than code."""
+        return self.language in _PICTURES
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the tests run it: a language that is run, and not marked `test="skip"`."""
+        return self.language in RUNNABLE and "test" not in self.settings
+
+
+def find_fences(page: Path) -> list[Fence]:
+    """The fences of a page in the order of the page, also those inside tabs, admonitions and lists.
+
+    Raises `FenceError` for a line that looks like a fence but is not rendered as one: it would be neither
+    shown as code nor run.
+    """
+    path = page.resolve()
+    name = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    lines = path.read_text("utf-8").split("\n")
+    offsets = [0]
+    for line in lines:
+        offsets.append(offsets[-1] + len(line) + 1)
+    group = uuid4()
+    fences = []
+    for found in sorted(_rendered(lines), key=lambda found: found.start):
+        if found.quoted:
+            raise FenceError(
+                f"{name}:{found.start + 1}: fences in blockquotes are not run; use an admonition"
+            )
+        inside = lines[found.start + 1 : found.end - 1]
+        fences.append(
+            Fence(
+                source="".join(line[found.indent :] + "\n" for line in inside),
+                path=path,
+                start_line=found.start + 1,
+                end_line=found.end,
+                start_index=offsets[found.start + 1],
+                end_index=offsets[found.end - 1],
+                prefix=lines[found.start].strip().lstrip("`~"),
+                indent=found.indent,
+                group=group,
+                page=name,
+                language=found.language,
+                settings=found.settings,
+            )
+        )
+    rendered = {number for fence in fences for number in range(fence.start_line, fence.end_line + 1)}
+    for number, line in enumerate(lines, start=1):
+        if number not in rendered and _LOOKS_LIKE_A_FENCE.fullmatch(line):
+            raise FenceError(
+                f"{name}:{number}: the site does not render this as a fence. It must be closed, at the same "
+                'indentation; attributes but for title go in braces: ``` { .console test="skip" reason="…" }'
+            )
+    return fences
+
+
+def check_settings(fence: Fence) -> None:
+    """Raise `FenceError` where the fence's own line breaks the rules for pages (see CONTRIBUTING.md)."""
+    unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason"})
+    if unknown:
+        raise FenceError(f"{fence.place()}: a fence has no attribute {unknown[0]!r}")
+    if fence.settings.get("test", "skip") != "skip":
+        raise FenceError(
+            f'{fence.place()}: test={fence.settings["test"]!r} means nothing; only test="skip" does'
+        )
+    if ("test" in fence.settings) != bool(fence.settings.get("reason", "").strip()):
+        raise FenceError(
+            f'{fence.place()}: a fence that is not run says why: test="skip" reason="…"; both or none'
+        )
+    if fence.language not in RUNNABLE and not fence.is_picture and "test" not in fence.settings:
+        raise FenceError(
+            f"{fence.place()}: a fence is {', '.join(RUNNABLE)} or a picture ({', '.join(_PICTURES)}), not "
+            f"{fence.language or 'without language'}, unless it says why it is only shown: "
+            'test="skip" reason="…"'
+        )
+    title = fence.settings.get("title", "")
+    if fence.language == "yaml" and fence.is_run and not re.fullmatch(r"[\w.-]+\.yaml", title):
+        raise FenceError(
+            f'{fence.place()}: a yaml fence needs the name of its file, as in title="service.yaml"'
+        )
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """A fence as the renderer found it."""
+
+    start: int
+    """Index of the opening line."""
+    end: int
+    """Index of the line after the closing one."""
+    indent: int
+    """Columns before the backticks."""
+    quoted: bool
+    """Whether it stands in a blockquote."""
+    language: str
+    """The language, '' if there is none."""
+    settings: dict[str, str]
+    """The attributes."""
+
+
+class _Recorder(SuperFencesBlockPreprocessor):  # type: ignore[misc]  # pymdownx has no types
+    """The renderer's search for fences, which notes what it finds instead of rendering it."""
+
+    found: list[_Rendered]
+
+    def process_nested_block(self, ws: str, content: str, start: int, end: int) -> None:
+        settings = {key: str(value) for key, value in {**self.options, **self.attrs}.items()}
+        self.found.append(_Rendered(start, end, len(ws), ">" in self.ws, self.lang or "", settings))
+        self.clear()
+
+
+def _rendered(lines: list[str]) -> Iterator[_Rendered]:
+    markdown = Markdown(extensions=["attr_list", "pymdownx.superfences"])
+    renderer: Any = markdown.preprocessors["fenced_code_block"]
+    recorder = _Recorder(markdown)
+    recorder.config, recorder.extension, recorder.found = renderer.config, renderer.extension, []
+    recorder.run(list(lines))
+    yield from recorder.found

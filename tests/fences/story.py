@@ -1,0 +1,104 @@
+"""Runs a page: its fences from top to bottom, in one Python session, one shell and one folder."""
+
+from pathlib import Path
+
+import pytest
+from pytest_examples import EvalExample
+
+from fences.console import Shell, run_console
+from fences.find import Fence, FenceError, check_settings, find_fences
+from fences.leftovers import Cluster, Thing, compare
+from fences.manifest import save_manifest
+from fences.placeholders import Placeholders
+from fences.python_session import PythonSession
+from fences.update import rewrite
+
+
+class EarlierFenceFailed(Exception):
+    """A fence was not run, since one above it on the page failed. The message names that one."""
+
+
+class Story:
+    """A page while it is run."""
+
+    def __init__(self, page: Path, folder: Path, cluster: Cluster) -> None:
+        """Prepare to run `page`; `folder` is an empty one for its files.
+
+        Raises `FenceError` if the cluster is not at rest, because something is still being deleted.
+        """
+        self._page = page
+        self._fences = [fence for fence in find_fences(page) if not fence.is_picture]
+        self._next = 0
+        self._failed: Fence | None = None
+        self._cluster = cluster
+        for name in ("work", "python", "console"):
+            (folder / name).mkdir()
+        self._folder = folder / "work"
+        self._python = PythonSession(self._folder, folder / "python")
+        self._shell = Shell(self._folder, folder / "console")
+        self._placeholders = Placeholders()
+        self._before = cluster.at_rest()
+        for thing, state in self._before.items():
+            if state.leaving:
+                raise FenceError(f"{page}: not run, since {thing} was deleted and does not go")
+        self._made_by: dict[Thing, Fence] = {}
+
+    def run_until(self, fence: Fence, eval_example: EvalExample, capture: pytest.CaptureFixture[str]) -> None:
+        """Run a fence, and first those above it that have not run yet. After the last, nothing may be left.
+
+        Raises `FenceError` for the first one that is wrong, from then on `EarlierFenceFailed`.
+        """
+        while self._next < len(self._fences) and self._fences[self._next].start_line <= fence.start_line:
+            if self._failed:
+                break
+            current = self._fences[self._next]
+            self._next += 1
+            self._failed = current  # unless it comes to its end
+            self._run(current, eval_example, capture)
+            if self._next == len(self._fences):
+                self._check_leftovers()
+            self._failed = None
+        if self._failed:
+            raise EarlierFenceFailed(f"not run: an earlier fence of this page failed: {self._failed}")
+
+    def _run(self, fence: Fence, eval_example: EvalExample, capture: pytest.CaptureFixture[str]) -> None:
+        check_settings(fence)
+        if not fence.is_run:
+            return
+        if fence.language == "yaml":
+            save_manifest(fence, self._folder, self._namespace())
+            return
+        if fence.language == "python":
+            self._python.run(fence, eval_example, capture)
+        else:
+            update = eval_example.update_examples
+            rewrite(fence, run_console(fence, self._shell, self._placeholders, update), eval_example)
+        differences = compare(self._before, self._cluster.things(from_cache=True))
+        self._made_by = {thing: self._made_by.get(thing, fence) for thing in differences}
+
+    def _namespace(self) -> str:
+        """The page's own namespace, if it has made one by now."""
+        before = {thing.name for thing in self._before if thing.kind == "Namespace"}
+        made = self._cluster.namespaces() - before
+        return made.pop() if len(made) == 1 else "default"
+
+    def _check_leftovers(self) -> None:
+        problems = [
+            f"{self._made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on"
+            for thing, what in self._cluster.settle(self._before).items()
+        ]
+        if problems:
+            raise FenceError("\n".join(problems))
+
+    def close(self) -> None:
+        """End the shell and put the cluster back, so that the next page finds it as this one did.
+
+        Raises `FenceError` if that is not possible.
+        """
+        self._shell.close()
+        problems = self._cluster.restore(self._before)
+        if problems:
+            listed = "; ".join(f"{thing} {what}" for thing, what in problems.items())
+            raise FenceError(
+                f"{self._page}: the cluster cannot be put back after it, start a new one: {listed}"
+            )

@@ -1,0 +1,79 @@
+"""Every fence of every page, in the order of the page, on the running cluster.
+
+    throwaway shell -- pytest tests/test_pages.py                                  # all pages
+    throwaway shell -- pytest tests/test_pages.py docs/…/services-nodeport.md      # one page
+    throwaway shell -- pytest tests/test_pages.py docs/…/page.md -k 12-19          # one fence
+    throwaway shell -- pytest tests/test_pages.py docs/…/page.md --update-examples
+
+A fence has the id `docs/…/page.md:12-19`. The fences of a page share a Python session, a shell, a folder and
+the values of numbered placeholders; so, whichever fence is chosen, those above it on its page run before it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fences.find import Fence, FenceError, find_fences
+from fences.leftovers import Cluster
+from fences.python_session import check_names
+from fences.selection import selected_pages
+from fences.story import EarlierFenceFailed, Story
+from pytest_examples import EvalExample
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    try:
+        pages = [find_fences(page) for page in selected_pages(metafunc.config)]
+    except FenceError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+    if "fence" in metafunc.fixturenames:
+        fences = [fence for page in pages for fence in page if not fence.is_picture]
+        metafunc.parametrize("fence", fences, ids=str)
+    if "python_fences" in metafunc.fixturenames:
+        python = [[fence for fence in page if fence.is_run and fence.language == "python"] for page in pages]
+        python = [fences for fences in python if fences]
+        metafunc.parametrize("python_fences", python, ids=[fences[0].page for fences in python])
+
+
+@pytest.fixture(scope="module")
+def story_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Story]]:
+    """The story of a page. It lasts until that of another page is asked for."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    stories: dict[Path, Story] = {}
+
+    def of(page: Path) -> Story:
+        if page not in stories:
+            end()
+            stories[page] = Story(page, tmp_path_factory.mktemp(page.stem), cluster)
+        return stories[page]
+
+    def end() -> None:
+        for page in list(stories):
+            stories.pop(page).close()
+
+    yield of
+    end()
+
+
+@pytest.mark.cluster
+def test_fence(
+    fence: Fence,
+    story_of: Callable[[Path], Story],
+    eval_example: EvalExample,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        story_of(fence.path).run_until(fence, eval_example, capfd)
+    except FenceError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    except EarlierFenceFailed as earlier:
+        raise pytest.skip.Exception(str(earlier)) from None
+    if "test" in fence.settings:
+        pytest.skip(fence.settings["reason"])
+
+
+def test_names(python_fences: list[Fence], eval_example: EvalExample) -> None:
+    try:
+        check_names(python_fences, eval_example)
+    except FenceError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
