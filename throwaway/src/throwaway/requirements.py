@@ -1,4 +1,4 @@
-"""What this machine must have (kernel features, ids for an account, programs), and how to get what it lacks."""
+"""What this machine must have: kernel features, a range of ids, programs; and how to get what it lacks."""
 
 import os
 import platform
