@@ -20,8 +20,8 @@ from throwaway import build, cache
 _MAIN = 'package main\n\nimport "os"\n\nfunc main() { println(os.Args[0], "%s") }\n'
 _SECONDS = 60.0
 
-# Stands between go and its compiler. Each program that is compiled leaves a line in the file `compiled`, and then
-# waits for as long as there is a file `gate`.
+# Stands between go and its compiler. Each program that is compiled leaves a line in the file `compiled`, and
+# then waits for as long as there is a file `gate`.
 _TOOLEXEC = """#!/bin/sh
 case "$*" in *" -p main "*)
     echo "$TOOLEXEC_IMPORTPATH" >> {0}/compiled
@@ -33,7 +33,7 @@ exec "$@"
 
 @dataclass
 class Workshop:
-    """Two modules: `greetings` with the program `hello`, also called `bye`, and `tools` with `saw`; a cache."""
+    """Two modules, `greetings` (its program `hello` is also called `bye`) and `tools` (with `saw`); a cache."""
 
     folder: Path
     """Where all of it lies."""
