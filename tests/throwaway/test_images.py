@@ -56,7 +56,7 @@ def _read(tar: Path, extract_to: Path | None = None) -> Read:
         with tarfile.open(fileobj=file) as layer:
             members = {member.name: member for member in layer.getmembers()}
             if extract_to:
-                layer.extractall(extract_to, filter="tar")
+                layer.extractall(extract_to, filter="fully_trusted")
         return Read(archive.getnames(), described["annotations"], config, members)
 
 
@@ -143,7 +143,7 @@ def test_links_on_the_way_to_a_file_are_taken_over(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def toolbox(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Runs a command of the shell with the toolbox, unpacked, as its root; returns what it prints."""
+    """Runs a command in the shell of the unpacked toolbox; returns what it prints."""
     folder = tmp_path_factory.mktemp("toolbox")
     images.write(images.toolbox(), folder / "toolbox.tar")
     _read(folder / "toolbox.tar", folder / "root")
@@ -176,13 +176,9 @@ def test_the_toolbox_has_the_real_curl_dig_and_nc_and_their_libraries(toolbox: C
     assert "command not found" not in toolbox("curl -sS http://127.0.0.1:1/")
 
 
-def test_the_toolbox_has_a_shell_accounts_and_a_folder_for_temporary_files(
-    toolbox: Callable[[str], str],
-) -> None:
+def test_the_toolbox_has_a_shell_an_account_and_temporary_files(toolbox: Callable[[str], str]) -> None:
     assert toolbox("id -un") == "root\n"
-    assert (
-        toolbox("echo text | sed s/t/T/g > /tmp/file && cat /tmp/file && stat -c %a /tmp") == "TexT\n1777\n"
-    )
+    assert toolbox("echo text | tr t T > /tmp/file && cat /tmp/file && stat -c %a /tmp") == "TexT\n1777\n"
     assert toolbox("wget --help").startswith("BusyBox")
     assert toolbox("/bin/sh -c 'echo /bin leads there'") == "/bin leads there\n"
 
@@ -231,7 +227,9 @@ def test_containerd_imports_an_image_under_its_name(built: build.Built, tmp_path
         f"""version = 3
 root = "{tmp_path}/root"
 state = "{tmp_path}/state"
-disabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"]
+disabled_plugins = [
+  "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"
+]
 [grpc]
 address = "{tmp_path}/socket"
 [ttrpc]
