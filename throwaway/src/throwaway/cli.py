@@ -20,6 +20,9 @@ from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyM
 
 
 
+_SHELL_VARIABLE = "THROWAWAY_CLUSTER"  # set in 'throwaway shell', for prompts and scripts too
+
+
 class _Group(click.Group):
     """Shows a `ThrowawayError` as one line; with --debug the traceback as well."""
 
@@ -69,6 +72,8 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
     or the end of this command, in whatever way, takes all of it back.
     """
     plan = make_plan(name, nodes, proxy_mode)
+    if _SHELL_VARIABLE in os.environ and not sandbox.find(name):
+        raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
     requirements.require()
     with _progress() as display:
         built = build.ensure(display.build)
@@ -170,7 +175,8 @@ def shell(name: str, command: tuple[str, ...]) -> None:
         **os.environ,
         "KUBECONFIG": str(running.kubeconfig),
         "PATH": f"{running.bin}:{os.environ.get('PATH', os.defpath)}",
-        "THROWAWAY_CLUSTER": name,
+        _SHELL_VARIABLE: name,
+        sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
     }
     if not command:
         click.echo(f"You are in the network of cluster {name!r}; 'exit' leaves it. Nodes:", err=True)

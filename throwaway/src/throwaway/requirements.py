@@ -21,6 +21,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _KERNEL = (5, 12)  # mount_setattr(2)
 _IDS = 65535  # what a sandbox maps besides the account's own id
+_ETC = Path("/etc")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def setup(report: Callable[[str], None]) -> None:
     Raises `ThrowawayError` for the rest, with one line that says what to run.
     """
     packages = _packages(missing())
-    if packages and os.getuid() == 0 and shutil.which("apt-get"):
+    if packages and os.getuid() == 0 and find_program("apt-get"):
         report(f"installing {' '.join(packages)}")
         _apt_get_install(packages)
     require()
@@ -145,17 +146,18 @@ def _commands(problems: list[Problem]) -> list[str]:
 
 def _install_command(packages: list[str]) -> str:
     for manager, command in _INSTALL_COMMANDS:
-        if shutil.which(manager, path=SYSTEM_PATH):
+        if find_program(manager):
             return f"{command} {' '.join(packages)}"
     return f"install {' '.join(packages)} (Debian's names)"
 
 
 def _apt_get_install(packages: list[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt_get = str(required_program("apt-get"))
     wait = ("-o", "DPkg::Lock::Timeout=120")  # for another that installs something
-    install = ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *packages]
+    install = [apt_get, *wait, "install", "-y", "-qq", "--no-install-recommends", *packages]
     # Lists of packages that are there may be good enough; containers come without any.
-    for command in (install, ["apt-get", "update", "-qq"], install):
+    for command in (install, [apt_get, "update", "-qq"], install):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if command is install and done.returncode == 0:
             return
@@ -182,8 +184,7 @@ def _wrong_kernel() -> Iterator[Problem]:
 
 def _missing_programs() -> Iterator[Problem]:
     wanted = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
-    managers = [manager for manager, _ in _INSTALL_COMMANDS]
-    present = [number for number, name in enumerate(managers) if shutil.which(name, path=SYSTEM_PATH)]
+    present = [number for number, (manager, _) in enumerate(_INSTALL_COMMANDS) if find_program(manager)]
     for program in wanted:
         if find_program(program.name) is None:
             package = program.packages[present[0] if present else 0]
@@ -196,7 +197,7 @@ def _missing_ids() -> Iterator[Problem]:
         return
     user = _account()
     for kind in ("uid", "gid"):
-        path = Path(f"/etc/sub{kind}")
+        path = _ETC / f"sub{kind}"
         ranges = _subordinate_ids(path)
         if any(owner in (user, str(os.getuid())) and count >= _IDS for owner, _, count in ranges):
             continue
@@ -229,8 +230,8 @@ def _subordinate_ids(path: Path) -> list[tuple[str, int, int]]:
 def _refused_namespaces() -> Iterator[Problem]:
     """Make a sandbox's namespaces and mount in them what a node mounts; say why, if the kernel refuses."""
     unshare = find_program("unshare")
-    if unshare is None:
-        return
+    if unshare is None or find_program("mount") is None:
+        return  # said already
     namespaces = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork"]
     done = subprocess.run(
         [unshare, *namespaces, "/bin/sh", "-c", _TRIAL],

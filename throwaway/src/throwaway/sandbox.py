@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
-import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from throwaway.plan import Plan
 _FIRST_ID_FOR_ROOT = 0x70000000
 _IDS = 65536
 _HANDSHAKE_SECONDS = 30.0
+ACCOUNT_VARIABLE = "THROWAWAY_ACCOUNT"
+"""The environment variable that tells programs in a cluster's network which account started them."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class Sandbox:
     def node_pid(self, node: str) -> int:
         """The first process of a node, numbered as in this process' PID namespace."""
         inside = os.readlink(self.root / f"run/throwaway/node-{node}")
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for child in children:
-            for line in Path(f"/proc/{child}/status").read_text().splitlines():
-                # The numbers of one process, from the outermost namespace that we see to its own.
-                if line.startswith("NSpid:") and line.split()[-2] == inside:
-                    return int(child)
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            except OSError:
+                continue  # it has ended just now
+            # NSpid is the process' number in each PID namespace, from the outermost that we see to its own.
+            if int(fields["PPid"]) == self.pid and fields["NSpid"].split()[-2] == inside:
+                return int(status.parent.name)
         raise ThrowawayError(
             f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'"
         )
@@ -75,6 +79,8 @@ class Starting:
 
     def __init__(self, sandbox: Sandbox, control: socket.socket) -> None:
         self.sandbox = sandbox
+        self.endings: Counter[tuple[str, str]] = Counter()
+        """How often a component has ended: (Node, component) → times; for the caller's use."""
         self._control = control
         self._unread = ""
 
@@ -98,7 +104,10 @@ class Starting:
                 )
             self._unread += received
         line, self._unread = self._unread.split("\n", 1)
-        node, _, component, code = line.split()
+        node, event, *rest = line.split(" ")
+        if event != "exited":
+            raise ThrowawayError(f"node {node!r} could not be made: {' '.join(rest)}")
+        component, code = rest
         return node, component, int(code)
 
     def keep(self) -> None:
@@ -107,8 +116,13 @@ class Starting:
         self._control.close()
 
 
+def _account() -> str:
+    """The id of this account; in a shell of an ordinary account, where it seems to be 0, the one it has outside."""
+    return os.environ.get(ACCOUNT_VARIABLE, str(os.getuid()))
+
+
 def _presence_name(name: str) -> bytes:
-    return f"\0throwaway/{os.getuid()}/{name}".encode()
+    return f"\0throwaway/{_account()}/{name}".encode()
 
 
 def find(name: str) -> Sandbox | None:
@@ -125,7 +139,7 @@ def find(name: str) -> Sandbox | None:
 
 def names() -> list[str]:
     """The names of all clusters that this account has running, sorted."""
-    prefix = f"@throwaway/{os.getuid()}/"
+    prefix = f"@throwaway/{_account()}/"
     paths = (line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines())
     return sorted({path.removeprefix(prefix) for path in paths if path.startswith(prefix)})
 
@@ -307,14 +321,3 @@ def _enter(pid: int, flags: int) -> None:
         linux.setns(process, flags)
     finally:
         os.close(process)
-
-
-def wait_until_gone(sandbox: Sandbox, seconds: float) -> bool:
-    """Whether the sandbox's first process ends within so many seconds."""
-    try:
-        process = os.pidfd_open(sandbox.pid)
-    except ProcessLookupError:
-        return True
-    with os.fdopen(process):
-        deadline = time.monotonic() + seconds
-        return bool(select.select([process], [], [], max(0.0, deadline - time.monotonic()))[0])

@@ -1,0 +1,56 @@
+"""The command line as a user calls it, and what its tests look at."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class CommandLine:
+    """`throwaway` as a program; ends every cluster that it was asked to start."""
+
+    started: set[str] = field(default_factory=set)
+    """Names given to `up`."""
+
+    def __call__(self, *arguments: str, timeout: float = 180) -> "subprocess.CompletedProcess[str]":
+        """Run it to its end and return its output and exit code."""
+        with self.start(*arguments) as process:
+            output, error = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, error)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start it, in a process group of its own."""
+        if arguments[0] == "up":
+            self.started.add(arguments[arguments.index("--name") + 1])
+        return subprocess.Popen(
+            [sys.executable, "-m", "throwaway", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def eventually(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Poll a condition until it is true; fails, saying what was waited for, after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def sandbox_processes(name: str) -> list[int]:
+    """The processes on this machine that belong to a cluster, found by the command line of their inits."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"throwaway.init" in arguments and name.encode() in arguments:
+            found.append(int(path.parent.name))
+    return found

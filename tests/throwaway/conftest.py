@@ -1,0 +1,25 @@
+"""What the tests of the throwaway cluster share: its command line, and a cluster for those that leave it as it was."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from command_line import CommandLine
+
+
+@pytest.fixture(scope="session")
+def throwaway() -> Iterator[CommandLine]:
+    """The command line; its clusters end with the session."""
+    command_line = CommandLine()
+    yield command_line
+    for name in command_line.started:
+        command_line("down", "--name", name)
+
+
+@pytest.fixture(scope="session")
+def cluster_name(throwaway: CommandLine) -> str:
+    """The name of a running cluster of three nodes, for tests that leave it as it was."""
+    name = f"test-{os.getpid()}"
+    done = throwaway("up", "--name", name)
+    assert done.returncode == 0, done.stderr
+    return name

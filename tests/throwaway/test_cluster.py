@@ -1,0 +1,336 @@
+"""Real clusters, started, used, harmed and ended by the command line as a user does it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import CommandLine, eventually, sandbox_processes
+from throwaway import build, sandbox
+from throwaway.plan import PROXY_MODES
+
+ACCOUNT = "throwaway-tester"
+ACCOUNT_ID = 61234  # between those that useradd hands out and systemd's
+STAGES = (
+    "making certificates and namespaces",
+    "starting etcd and the API server",
+    "starting the nodes",
+    "starting CoreDNS",
+)
+"""What `up` says it does, in this order."""
+
+
+def kubectl(throwaway: CommandLine, name: str, *arguments: str) -> str:
+    """Run kubectl in the cluster's shell; fails on an error."""
+    done = throwaway("shell", "--name", name, "--", "kubectl", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_three_nodes_are_ready(throwaway: CommandLine, cluster_name: str) -> None:
+    nodes = json.loads(kubectl(throwaway, cluster_name, "get", "nodes", "-o", "json"))["items"]
+    ready = {
+        node["metadata"]["name"]: condition["status"]
+        for node in nodes
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }
+    assert ready == {"control-plane": "True", "worker1": "True", "worker2": "True"}
+
+
+def test_a_pod_on_a_worker_finds_a_service_by_its_name(throwaway: CommandLine, cluster_name: str) -> None:
+    pod = ("pod/dns-client", "--timeout=60s")
+    dig = ("dig", "+short", "kubernetes.default.svc.cluster.local")
+    kubectl(throwaway, cluster_name, "run", "dns-client", "--image=localhost/toolbox:1", "--", "sleep", "600")
+    kubectl(throwaway, cluster_name, "wait", "--for=condition=Ready", *pod)
+    assert kubectl(throwaway, cluster_name, "exec", "dns-client", "--", *dig) == "10.96.0.1\n"
+    kubectl(throwaway, cluster_name, "delete", "--now", "pod/dns-client")
+
+
+def test_up_again_finds_the_running_cluster(throwaway: CommandLine, cluster_name: str) -> None:
+    before = sandbox.find(cluster_name)
+    done = throwaway("up", "--name", cluster_name)
+    assert done.returncode == 0
+    assert sandbox.find(cluster_name) == before
+
+
+def test_up_with_other_settings_is_refused_in_one_line(throwaway: CommandLine, cluster_name: str) -> None:
+    done = throwaway("up", "--name", cluster_name, "--nodes", "2")
+    assert done.returncode == 1
+    assert "is running with other settings (3 nodes, nftables)" in done.stderr.splitlines()[-1]
+
+
+def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
+    name = f"twice-{os.getpid()}"
+    both = [throwaway.start("up", "--name", name, "--nodes", "1") for _ in range(2)]
+    outputs = [process.communicate(timeout=180) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sandbox_processes(name)
+    throwaway("down", "--name", name)
+
+
+@pytest.mark.parametrize("mode", PROXY_MODES)
+def test_a_second_cluster_runs_beside_the_first_in_its_own_proxy_mode(
+    throwaway: CommandLine, cluster_name: str, mode: str
+) -> None:
+    name = f"second-{mode}-{os.getpid()}"
+    assert throwaway("up", "--name", name, "--nodes", "1", "--proxy-mode", mode).returncode == 0
+    asked = throwaway(
+        "exec", "--name", name, "control-plane", "--", "curl", "-s", "http://127.0.0.1:10249/proxyMode"
+    )
+    assert asked.stdout == mode
+    assert kubectl(throwaway, name, "get", "nodes", "-o", "name") == "node/control-plane\n"
+    assert kubectl(throwaway, cluster_name, "get", "nodes", "-o", "name").count("node/") == 3
+    assert throwaway("down", "--name", name).returncode == 0
+    assert kubectl(throwaway, cluster_name, "get", "--raw", "/readyz") == "ok"
+
+
+def test_exec_runs_on_the_node_and_returns_its_exit_code(throwaway: CommandLine, cluster_name: str) -> None:
+    done = throwaway("exec", "--name", cluster_name, "worker2", "--", "sh", "-c", "hostname; id -u; exit 7")
+    assert (done.stdout, done.returncode) == ("worker2\n0\n", 7)
+
+
+def test_exec_on_an_unknown_node_names_those_there_are(throwaway: CommandLine, cluster_name: str) -> None:
+    done = throwaway("exec", "--name", cluster_name, "worker9", "--", "true")
+    assert done.returncode == 1
+    assert done.stderr.endswith("its nodes are control-plane, worker1, worker2\n")
+
+
+def test_logs_lists_components_and_prints_one(throwaway: CommandLine, cluster_name: str) -> None:
+    listed = throwaway("logs", "--name", cluster_name, "worker1").stdout.split()
+    assert listed == ["containerd", "kube-proxy", "kubelet"]
+    assert "Caches are synced" in throwaway("logs", "--name", cluster_name, "worker1", "kube-proxy").stdout
+    unknown = throwaway("logs", "--name", cluster_name, "worker1", "etcd")
+    assert unknown.stderr.endswith("it has containerd, kube-proxy, kubelet\n")
+
+
+def test_the_kubeconfig_works_on_the_host(throwaway: CommandLine, cluster_name: str, tmp_path: Path) -> None:
+    found = sandbox.find(cluster_name)
+    assert found
+    file = tmp_path / "kubeconfig"
+    file.write_text(throwaway("kubeconfig", "--name", cluster_name).stdout)
+    kubectl_program = found.root / "run/throwaway/bin/kubectl"
+    done = subprocess.run(
+        [kubectl_program, "--kubeconfig", file, "get", "nodes"], capture_output=True, text=True
+    )
+    assert done.stdout.count(" Ready ") == 3, done.stderr
+
+
+def test_status_shows_each_node(throwaway: CommandLine, cluster_name: str) -> None:
+    lines = throwaway("status").stdout.splitlines()
+    at = lines.index(f"{cluster_name}: ready, Kubernetes v1.37.2, kube-proxy in nftables mode")
+    assert [line.split()[0] for line in lines[at + 1 : at + 4]] == ["control-plane", "worker1", "worker2"]
+
+
+@pytest.mark.parametrize("command", ["shell", "kubeconfig"])
+def test_without_a_cluster_the_error_says_how_to_start_it(throwaway: CommandLine, command: str) -> None:
+    done = throwaway(command, "--name", "not-there")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "throwaway: no cluster 'not-there' is running; start it with 'throwaway up --name not-there'\n"
+    )
+
+
+def test_a_killed_component_is_started_again(throwaway: CommandLine, cluster_name: str) -> None:
+    def pid() -> str:
+        return throwaway("exec", "--name", cluster_name, "worker1", "--", "pgrep", "-x", "kube-proxy").stdout
+
+    before = pid()
+    throwaway("exec", "--name", cluster_name, "worker1", "--", "kill", "-9", before.strip())
+    eventually(lambda: pid() not in ("", before), "kube-proxy runs again on worker1")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killing_up_at_any_stage_leaves_nothing(throwaway: CommandLine, stage: str) -> None:
+    name = f"killed-{os.getpid()}"
+    before = host_state()
+    process = throwaway.start("up", "--name", name, "--nodes", "2")
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith(stage):
+            break
+    else:
+        pytest.fail(f"'up' ended without the stage {stage!r}")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    eventually(lambda: not sandbox_processes(name), "no process of the cluster is left", 20)
+    assert host_state() == before
+    assert sandbox.find(name) is None
+
+
+def test_killing_the_first_process_ends_all_and_status_forgets_it(throwaway: CommandLine) -> None:
+    name = f"orphan-{os.getpid()}"
+    before = host_state()
+    assert throwaway("up", "--name", name, "--nodes", "2").returncode == 0
+    found = sandbox.find(name)
+    assert found
+    os.kill(found.pid, signal.SIGKILL)
+    eventually(lambda: not sandbox_processes(name), "no process of the cluster is left", 20)
+    assert host_state() == before
+    assert name not in throwaway("status").stdout
+
+
+def test_ctrl_c_during_up_takes_everything_back(throwaway: CommandLine) -> None:
+    name = f"interrupted-{os.getpid()}"
+    process = throwaway.start("up", "--name", name, "--nodes", "2")
+    assert process.stderr
+    next(line for line in process.stderr if line.startswith("starting the nodes"))
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert "Traceback" not in error
+    assert process.returncode != 0
+    assert not sandbox_processes(name)
+
+
+def test_a_component_that_fails_again_and_again_ends_up_with_its_name(throwaway: CommandLine) -> None:
+    name = f"failing-{os.getpid()}"
+    process = throwaway.start("up", "--name", name, "--nodes", "1")
+    eventually(lambda: sandbox.find(name), "the sandbox exists")
+    found = sandbox.find(name)
+    assert found
+    init = found.node_pid("control-plane")
+
+    def up_has_ended() -> bool:
+        kill_children(init, "etcd")
+        return process.poll() is not None
+
+    eventually(up_has_ended, "'up' gives up")
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "etcd on control-plane ended with code -9" in error.splitlines()[-1]
+    assert not sandbox_processes(name)
+
+
+def test_the_host_is_the_same_before_during_and_after(throwaway: CommandLine) -> None:
+    name = f"untouched-{os.getpid()}"
+    before = host_state()
+    assert throwaway("up", "--name", name).returncode == 0
+    assert host_state() == before
+    assert throwaway("down", "--name", name).returncode == 0
+    assert host_state() == before
+    assert sandbox.find(name) is None
+
+
+def kill_children(init: int, program: str) -> None:
+    """Kill the children of a node's init that are called so."""
+    with contextlib.suppress(OSError):  # all of them may be gone
+        for child in Path(f"/proc/{init}/task/{init}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == program:
+                os.kill(int(child), signal.SIGKILL)
+
+
+def host_state() -> dict[str, str]:
+    """What a cluster could leave on a machine: links, routes, rules, mounts, cgroups, sockets."""
+    commands = {
+        "links": ["ip", "-brief", "link"],
+        "addresses": ["ip", "-brief", "address"],
+        "routes": ["ip", "route", "show", "table", "all"],
+        "policy": ["ip", "rule"],
+        "named namespaces": ["ip", "netns", "list"],
+    }
+    if os.getuid() == 0:
+        commands["nftables"] = ["nft", "list", "ruleset"]
+    path = f"/usr/sbin:/sbin:{os.environ['PATH']}"
+    state = {
+        what: subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": path}).stdout
+        for what, command in commands.items()
+    }
+    state["mounts"] = Path("/proc/self/mountinfo").read_text()
+    state["cgroups"] = "\n".join(
+        sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/") if path.is_dir())
+    )
+    sysctls = (
+        "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+        "net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/all/route_localnet",
+        "net/netfilter/nf_conntrack_max", "net/ipv4/ip_unprivileged_port_start", "user/max_user_namespaces",
+    )  # fmt: skip
+    for name in sysctls:  # those that a kubelet, kube-proxy or CNI plugin would like to write
+        path = Path("/proc/sys") / name
+        state[name] = path.read_text() if os.access(path, os.R_OK) else ""
+    return state
+
+
+@pytest.fixture
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., "subprocess.CompletedProcess[str]"]]:
+    """`throwaway` as run by an ordinary account that exists in the eyes of these processes only.
+
+    In a mount namespace of their own, copies of the account files have the account in them, and what it needs of
+    Python and the cache is shown where it may read it.
+    """
+    own = tmp_path_factory.mktemp("account")
+    for name, line in {
+        "passwd": f"{ACCOUNT}:x:{ACCOUNT_ID}:{ACCOUNT_ID}::/:/bin/sh\n",
+        "subuid": f"{ACCOUNT}:1000000000:65536\n",
+        "subgid": f"{ACCOUNT}:1000000000:65536\n",
+    }.items():
+        (own / name).write_text(Path(f"/etc/{name}").read_text() + line)
+    built = build.find()
+    assert built
+    subprocess.run(["cp", "-a", built.bin, built.images, own], check=True)
+    subprocess.run(["chown", "-R", f"{ACCOUNT_ID}:{ACCOUNT_ID}", own], check=True)
+    folders = {
+        "base": sys.base_prefix,
+        "site": sysconfig.get_path("purelib"),
+        "src": str(Path(build.__file__).parent.parent),
+        "cache": str(own),
+    }
+    script = [
+        "mount -t tmpfs -o mode=755 tmpfs /mnt",
+        *(f"mkdir /mnt/{name}; mount --bind {folder} /mnt/{name}" for name, folder in folders.items()),
+        *(f"mount --bind {own}/{name} /etc/{name}" for name in ("passwd", "subuid", "subgid")),
+        f'exec setpriv --reuid {ACCOUNT_ID} --regid {ACCOUNT_ID} --clear-groups -- "$@"',
+    ]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "LD_LIBRARY_PATH": "/mnt/base/lib",  # a Python of pyenv has the path of its library written into it
+        "PYTHONPATH": "/mnt/src:/mnt/site",
+        "THROWAWAY_CACHE": "/mnt/cache",
+    }
+    enter = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "sh"]
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [*enter, "/mnt/base/bin/python3", "-m", "throwaway", *arguments]
+        return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=180)
+
+    yield run
+    run("down", "--name", ACCOUNT)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="not run by root: every other test is one by an ordinary account")
+def test_an_ordinary_account_starts_uses_and_ends_a_cluster(
+    account: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    before = host_state()
+    up = account("up", "--name", ACCOUNT)
+    assert up.returncode == 0, up.stderr
+    processes = sandbox_processes(ACCOUNT)
+    assert {os.stat(f"/proc/{pid}").st_uid for pid in processes} == {ACCOUNT_ID}
+    nodes = account("shell", "--name", ACCOUNT, "--", "kubectl", "get", "nodes")
+    assert nodes.stdout.count(" Ready ") == 3, nodes.stderr
+    assert account("exec", "--name", ACCOUNT, "worker1", "--", "hostname").stdout == "worker1\n"
+    assert host_state() == before
+    assert account("down", "--name", ACCOUNT).returncode == 0
+    assert not sandbox_processes(ACCOUNT)
+    assert host_state() == before
+
+
+def test_inside_the_shell_the_cluster_is_found_as_outside(throwaway: CommandLine, cluster_name: str) -> None:
+    inside = throwaway(
+        "shell", "--name", cluster_name, "--", sys.executable, "-m", "throwaway", "exec", "--name", cluster_name,
+        "worker1", "--", "hostname",
+    )  # fmt: skip
+    assert inside.stdout == "worker1\n", inside.stderr
+
+
+def test_up_inside_a_shell_is_refused_in_one_line(throwaway: CommandLine, cluster_name: str) -> None:
+    inside = throwaway(
+        "shell", "--name", cluster_name, "--", sys.executable, "-m", "throwaway", "up", "--name", "nested"
+    )
+    assert inside.stderr == "throwaway: a cluster cannot be started inside another one's 'throwaway shell'; leave it first\n"
