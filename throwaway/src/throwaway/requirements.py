@@ -80,7 +80,7 @@ _INSTALL_COMMANDS = (
 _TRIAL = """
 mount -t proc proc /proc || exit 71
 mount -t sysfs -o ro sysfs /sys || exit 72
-mount -t tmpfs tmpfs /tmp && cd /tmp && mkdir lower upper work merged || exit 73
+mount -t tmpfs tmpfs /sys && cd /sys && mkdir lower upper work merged || exit 73
 mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay merged || exit 74
 """
 _TRIAL_STEPS = {71: "mounting /proc", 72: "mounting /sys", 73: "mounting a tmpfs", 74: "mounting an overlay"}
