@@ -1,0 +1,228 @@
+"""What there is to do here: `./dev NAME` does it, `./dev NAME -- ARGUMENTS` passes arguments on."""
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from xml.etree import ElementTree
+
+import nox
+from nox.command import CommandFailed
+
+TOP = Path(__file__).parent
+VENV = TOP / ".venv"
+
+nox.options.default_venv_backend = "none"  # all sessions share .venv, where editors look for it too
+os.environ["PATH"] = f"{VENV}/bin{os.pathsep}{os.environ['PATH']}"
+os.environ["NO_MKDOCS_2_WARNING"] = "1"  # ten lines of mkdocs-material's before each build
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Start a cluster and serve the site beside it on http://127.0.0.1:8000; Ctrl+C ends both."""
+    with socket.socket() as client:
+        if client.connect_ex(("127.0.0.1", 8000)) == 0:
+            session.error("another program serves 127.0.0.1:8000; end it first")
+    install(session, "docs")
+    session.run("throwaway", "setup")
+    with contextlib.suppress(KeyboardInterrupt), cluster(session, "throwaway"):
+        print(WELCOME, flush=True)
+        session.run("mkdocs", "serve", "--livereload", "--dev-addr=127.0.0.1:8000")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run all tests; with `-- docs/…/PAGE.md` only those of a page, on the running cluster."""
+    install(session, "test")
+    session.run("throwaway", "setup")
+    if session.posargs:
+        test_on_running_cluster(session)
+        return
+    session.run("throwaway", "build")
+    begin = time.monotonic()
+    failed = {}
+    for place in ("host", "nftables", "iptables"):
+        report = session.cache_dir / f"test-{place}.xml"
+        report.unlink(missing_ok=True)
+        failed[report] = not run_tests(session, place, report)
+    atexit.register(print, last_line(failed, time.monotonic() - begin))  # after nox's own last words
+    if any(failed.values()):
+        session.error("tests failed")
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Check formats, style, types, links and locks; needs no cluster."""
+    install(session, "lint")
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+    session.run("mypy")
+    session.run("mkdocs", "build", "--quiet", "--strict", f"--site-dir={session.cache_dir}/site")
+    if session.run(*EXPORT, silent=True) != REQUIREMENTS.read_text():
+        session.error(f"{REQUIREMENTS.name} differs from uv.lock; run ./dev lock")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into site/."""
+    install(session, "docs")
+    session.run("mkdocs", "build", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build what clusters are made of, unless it is built already: 10 to 15 minutes the first time."""
+    install(session)
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Pin the newest versions in uv.lock and dev-requirements.txt."""
+    session.run("uv", "lock", "--upgrade")
+    session.run(*EXPORT, f"--output-file={REQUIREMENTS.name}", silent=True)
+
+
+# What sessions share
+
+REQUIREMENTS = TOP / "dev-requirements.txt"
+EXPORT = ("uv", "export", "--quiet", "--locked", "--only-group=dev", "--no-header", "--no-annotate")
+WELCOME = f"""
+The cluster is ready. For a shell in which kubectl, curl and Python reach it, type in another terminal:
+
+    cd {TOP}
+    source .venv/bin/activate
+    throwaway shell
+
+The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
+"""
+OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
+"""JUnit's words → pytest's, worst first."""
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Add dependency groups of pyproject.toml, at the versions of uv.lock, to what .venv has already."""
+    folder = TOP / ".dev"
+    folder.mkdir(exist_ok=True)
+    unfinished = folder / "unfinished"
+    with (folder / "lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        # uv takes packages that it was interrupted in for whole, and gives up where Python itself is gone.
+        if unfinished.exists() or not (VENV / "bin" / "python").exists():
+            shutil.rmtree(VENV, ignore_errors=True)
+        unfinished.touch()
+        options = [f"--group={group}" for group in groups]
+        session.run_install(
+            "uv", "sync", "--quiet", "--locked", "--inexact", "--python", sys.executable, *options
+        )
+        unfinished.unlink()
+
+
+@contextlib.contextmanager
+def cluster(session: nox.Session, name: str, *options: str) -> Iterator[None]:
+    """A cluster for as long as the block lasts; if it runs already, it is used as it is and left alone."""
+    if is_running(name):
+        session.log(f"Cluster {name!r} is running already; it stays until 'throwaway down'")
+        yield
+        return
+    try:
+        session.run("throwaway", "up", f"--name={name}", *options)
+        yield
+    finally:
+        with undisturbed():
+            session.run("throwaway", "down", f"--name={name}")
+
+
+def is_running(name: str) -> bool:
+    """Whether there is such a cluster, ready to be used."""
+    probe = ["throwaway", "shell", f"--name={name}", "--", "true"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def run_tests(session: nox.Session, place: str, report: Path) -> bool:
+    """Run the tests that need no cluster on the host, or the others on one of a proxy mode.
+
+    Returns whether all passed.
+    """
+    pytest = ["pytest", f"--junit-xml={report}", "-m"]
+    with contextlib.suppress(CommandFailed):
+        if place == "host":
+            # Some start clusters, and end them when they are interrupted.
+            session.run(*pytest, "not cluster", interrupt_timeout=60)
+        else:
+            name = f"test-{place}-{os.getpid()}"
+            with cluster(session, name, f"--proxy-mode={place}"):
+                session.run("throwaway", "shell", f"--name={name}", "--", *pytest, "cluster")
+        return True
+    return False
+
+
+def test_on_running_cluster(session: nox.Session) -> None:
+    """Run chosen tests, else those of pages, on the cluster `throwaway`.
+
+    It is started if need be, and stays for the next run.
+    """
+    is_named = any(argument.startswith("tests/") for argument in session.posargs)
+    tests = [] if is_named else ["tests/test_pages.py"]
+    if not is_running("throwaway"):
+        session.run("throwaway", "up")
+    try:
+        session.run("throwaway", "shell", "--", "pytest", *tests, *session.posargs, interrupt_timeout=60)
+    finally:
+        session.log("The cluster stays up for your next run; '.venv/bin/throwaway down' ends it")
+
+
+def last_line(failed: dict[Path, bool], seconds: float) -> str:
+    """What pytest would say last if all runs were one.
+
+    A run that failed without a failed test, such as one whose cluster did not start, counts as an error.
+    """
+    counts: Counter[str] = Counter()
+    for report, is_failed in failed.items():
+        root = ElementTree.parse(report).getroot() if report.exists() else ElementTree.Element("none")
+        outcomes: Counter[str] = Counter()
+        for case in root.iter("testcase"):
+            tags = {child.tag for child in case}
+            outcomes[next((OUTCOMES[tag] for tag in OUTCOMES if tag in tags), "passed")] += 1
+        if is_failed and not outcomes["failed"] + outcomes["error"]:
+            outcomes["error"] += 1
+        counts += outcomes
+    parts = [f"{counts[word]} {word}" for word in ("failed", "passed", "skipped", "error") if counts[word]]
+    return f"== {', '.join(parts)}{'s' if counts['error'] > 1 else ''} in {seconds:.2f}s =="
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """No signal ends what runs in this block."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (*SIGNALS, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Do what Ctrl+C does: interrupt the program that the session runs, and the session."""
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGINT)
+    raise KeyboardInterrupt
+
+
+# A session that is ended by another program or with its terminal takes its cluster with it, too.
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+for number in SIGNALS:
+    if signal.getsignal(number) == signal.SIG_DFL:
+        signal.signal(number, interrupt)
