@@ -6,16 +6,16 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from throwaway import build, cache
 from throwaway.build import Built, Module, Progress
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
-
-from throwaway import build, cache
 
 _MAIN = 'package main\n\nimport "os"\n\nfunc main() { println(os.Args[0], "%s") }\n'
 _SECONDS = 60.0
@@ -33,7 +33,7 @@ exec "$@"
 
 @dataclass
 class Workshop:
-    """Two modules, `greetings` (its program `hello` is also called `bye`) and `tools` (with `saw`); a cache."""
+    """Two modules, `greetings` (program `hello` is also called `bye`) and `tools` (with `saw`), a cache."""
 
     folder: Path
     """Where all of it lies."""
@@ -75,10 +75,10 @@ class Workshop:
         """Names of temporary folders in the cache."""
         return [path.name for path in cache.folder().glob("tmp-*")]
 
-    def builds_that_run(self) -> list[str]:
-        """Commands of `go` that build in this workshop."""
-        commands = [_command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-        return [command for command in commands if f" build -v -o {self.folder}/" in command]
+    def processes(self, what: str) -> list[str]:
+        """The command lines of processes that name this workshop and something in it or about it."""
+        lines = [_command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+        return [line for line in lines if str(self.folder) in line and what in line]
 
 
 def _command_line(path: Path) -> str:
@@ -106,7 +106,7 @@ def go_folder() -> Path:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -> Workshop:
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -> Iterator[Workshop]:
     """A workshop in which nothing is built yet; in place of images it makes one small file."""
     workshop = Workshop(tmp_path)
     for module, program in (("greetings", "hello"), ("tools", "saw")):
@@ -129,7 +129,8 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -
         build, "MODULES", (Module("greetings", flags, {"bye": "hello"}), Module("tools", flags))
     )
     monkeypatch.setattr(build, "_write_images", write_images)
-    return workshop
+    yield workshop
+    workshop.gate.unlink(missing_ok=True)
 
 
 def _says(program: Path) -> str:
@@ -259,11 +260,11 @@ def test_a_killed_build_ends_whole_and_the_next_one_finishes_it(workshop: Worksh
     workshop.gate.touch()
     child = workshop.build_in_child()
     _eventually(lambda: len(workshop.compiled()) == 2)
-    assert len(workshop.builds_that_run()) == 2
+    assert len(workshop.processes(" build -v ")) == 2
     assert child.pid
     os.kill(child.pid, signal.SIGKILL)
     child.join(_SECONDS)
-    _eventually(lambda: workshop.builds_that_run() == [])
+    _eventually(lambda: workshop.processes(" build -v ") == [])
     assert workshop.leftovers() != []
     assert build.find() is None
     workshop.gate.unlink()
@@ -276,11 +277,12 @@ def test_an_interrupted_build_stops_all_compilers_and_leaves_nothing(workshop: W
     workshop.gate.touch()
     child = workshop.build_in_child()
     _eventually(lambda: len(workshop.compiled()) == 2)
+    assert len(workshop.processes(" -p main ")) == 2
     assert child.pid
     os.kill(child.pid, signal.SIGINT)
     child.join(_SECONDS)
     assert child.exitcode == 1
-    assert workshop.builds_that_run() == []
+    _eventually(lambda: workshop.processes("") == [])
     assert workshop.leftovers() == []
 
 

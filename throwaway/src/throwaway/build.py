@@ -366,7 +366,8 @@ class _Builds:
                     on_line(line.rstrip())
                     if " " in line and not line.startswith(("go: downloading ", "go: warning: ", "# ")):
                         complaints.append(line.strip())
-            self._processes.discard(process)
+            with self._lock:
+                self._processes.discard(process)
             if process.returncode:
                 reason = complaints[0] if complaints else f"go {arguments[0]} ended with {process.returncode}"
                 raise ThrowawayError(
