@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from throwaway import build, requirements, sandbox
 from throwaway import cluster as clusters
@@ -213,35 +213,37 @@ def setup() -> None:
 class _Display:
     """Shows what is being done: moving lines on a terminal, elsewhere a printed line now and then."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
+    def __init__(self, lines: Progress) -> None:
+        self._lines = lines
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, tuple[str, int]] = {}
 
     def step(self, what: str) -> None:
-        """The next step of something that has no parts."""
-        self._show("", f"{what} …", 0, 0)
+        """The next step of something that has no parts; parts shown until now are done."""
+        for part in [part for part in self._tasks if part]:
+            self._lines.remove_task(self._tasks.pop(part))
+        self._show("", f"{what} …", 0)
 
     def build(self, progress: build.Progress) -> None:
         """A build's progress: one line for each part."""
-        text = f"{progress.part}: {progress.step} {progress.item}"
-        self._show(progress.part, text, progress.done, progress.total)
+        count = f" {progress.done} of {progress.total}" if progress.total else ""
+        tenth = 10 * progress.done // progress.total if progress.total else 0
+        self._show(progress.part, f"{progress.part}: {progress.step}{count} {progress.item}", tenth)
 
-    def _show(self, part: str, text: str, done: int, total: int) -> None:
-        if self._bars.console.is_terminal:
+    def _show(self, part: str, text: str, tenth: int) -> None:
+        if self._lines.console.is_terminal:
             if part not in self._tasks:
-                self._tasks[part] = self._bars.add_task("", total=None)
-            room = self._bars.console.width - 50
-            self._bars.update(self._tasks[part], description=text[:room], completed=done, total=total or None)
+                self._tasks[part] = self._lines.add_task("", total=None)
+            self._lines.update(self._tasks[part], description=text[: self._lines.console.width - 12])
             return
-        tenth = (text if total == 0 else text.rsplit(" ", 1)[0], 10 * done // total if total else 0)
-        if self._printed.get(part) != tenth:
-            self._printed[part] = tenth
-            click.echo(f"{text} ({done} of {total})" if total else text, err=True)
+        seen = (" ".join(text.split()[:2]), tenth)
+        if self._printed.get(part) != seen:
+            self._printed[part] = seen
+            click.echo(text, err=True)
 
 
 @contextmanager
 def _progress() -> Iterator[_Display]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Display(bars)
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as lines:
+        yield _Display(lines)

@@ -20,7 +20,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where nodes look for programs. Debian leaves the sbin folders out of an ordinary account's PATH."""
 
 _KERNEL = (5, 12)  # mount_setattr(2)
-_IDS = 65535  # what a sandbox maps besides the account's own id
+SUBORDINATE_IDS = 65535
+"""How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
 
 
@@ -106,7 +107,8 @@ def missing() -> list[Problem]:
         return [
             Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")
         ]
-    return [*_wrong_kernel(), *_missing_programs(), *_missing_ids(), *_refused_namespaces()]
+    programs = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
+    return [*_wrong_kernel(), *_missing_programs(programs), *_missing_ids(), *_refused_namespaces()]
 
 
 def explain(problems: list[Problem]) -> str:
@@ -126,7 +128,8 @@ def setup(report: Callable[[str], None]) -> None:
 
     Raises `ThrowawayError` for the rest, with one line that says what to run.
     """
-    packages = _packages(missing())
+    # The account that runs this as root is not the only one that may want a cluster on the machine.
+    packages = _packages([*missing(), *_missing_programs(_PROGRAMS_OF_AN_ACCOUNT)])
     if packages and os.getuid() == 0 and find_program("apt-get"):
         report(f"installing {' '.join(packages)}")
         _apt_get_install(packages)
@@ -182,13 +185,24 @@ def _wrong_kernel() -> Iterator[Problem]:
         )
 
 
-def _missing_programs() -> Iterator[Problem]:
-    wanted = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
+def _missing_programs(wanted: tuple[_Program, ...]) -> Iterator[Problem]:
     present = [number for number, (manager, _) in enumerate(_INSTALL_COMMANDS) if find_program(manager)]
     for program in wanted:
         if find_program(program.name) is None:
             package = program.packages[present[0] if present else 0]
             yield Problem(program.name, program.why, _install_command([package]), package)
+
+
+def first_subordinate_id(kind: str) -> int | None:
+    """Where a range begins that is large enough for a sandbox and belongs to this account, see subuid(5).
+
+    `kind` is `uid` or `gid`; None if there is no such range.
+    """
+    names = (_account(), str(os.getuid()))
+    for owner, begin, count in _subordinate_ids(kind):
+        if owner in names and count >= SUBORDINATE_IDS:
+            return begin
+    return None
 
 
 def _missing_ids() -> Iterator[Problem]:
@@ -197,15 +211,13 @@ def _missing_ids() -> Iterator[Problem]:
         return
     user = _account()
     for kind in ("uid", "gid"):
-        path = _ETC / f"sub{kind}"
-        ranges = _subordinate_ids(path)
-        if any(owner in (user, str(os.getuid())) and count >= _IDS for owner, _, count in ranges):
+        if first_subordinate_id(kind) is not None:
             continue
-        first = max([100000, *(begin + count for _, begin, count in ranges)])
+        first = max([100000, *(begin + count for _, begin, count in _subordinate_ids(kind))])
         yield Problem(
-            f"a range of {_IDS} ids for {user} in {path}",
+            f"a range of {SUBORDINATE_IDS} ids for {user} in {_ETC / f'sub{kind}'}",
             "files in images belong to several ids",
-            f"usermod --add-sub{kind}s {first}-{first + _IDS} {user}",
+            f"usermod --add-sub{kind}s {first}-{first + SUBORDINATE_IDS} {user}",
         )
 
 
@@ -217,14 +229,12 @@ def _account() -> str:
         return str(os.getuid())
 
 
-def _subordinate_ids(path: Path) -> list[tuple[str, int, int]]:
-    """The lines of /etc/subuid or /etc/subgid, see subuid(5): (owner, first id, how many)."""
+def _subordinate_ids(kind: str) -> list[tuple[str, int, int]]:
+    """The lines of /etc/subuid or /etc/subgid: (owner, first id, how many)."""
+    path = _ETC / f"sub{kind}"
     lines = path.read_text().splitlines() if path.exists() else []
     fields = [line.split(":") for line in lines]
-    return [
-        (owner, int(begin), int(count))
-        for owner, begin, count in (entry for entry in fields if len(entry) == 3)
-    ]
+    return [(entry[0], int(entry[1]), int(entry[2])) for entry in fields if len(entry) == 3]
 
 
 def _refused_namespaces() -> Iterator[Problem]:

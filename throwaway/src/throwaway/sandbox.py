@@ -6,7 +6,6 @@ away with the process and cannot be taken twice.
 """
 
 import os
-import pwd
 import select
 import signal
 import socket
@@ -24,10 +23,10 @@ from throwaway.components import Component
 from throwaway.errors import ThrowawayError
 from throwaway.init import Boot
 from throwaway.plan import Plan
+from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
 
 # Ids for the sandbox of a root account: above all that useradd and systemd hand out (systemd, "Users, Groups, UIDs").
 _FIRST_ID_FOR_ROOT = 0x70000000
-_IDS = 65536
 _HANDSHAKE_SECONDS = 30.0
 ACCOUNT_VARIABLE = "THROWAWAY_ACCOUNT"
 """The environment variable that tells programs in a cluster's network which account started them."""
@@ -243,29 +242,16 @@ def _map_ids(pid: int) -> None:
     """Map the sandbox's ids 0 to 65535 to ids of this account, root's 0 to one that owns nothing on this machine."""
     if os.getuid() == 0:
         for kind in ("uid", "gid"):
-            Path(f"/proc/{pid}/{kind}_map").write_text(f"0 {_FIRST_ID_FOR_ROOT} {_IDS}\n")
+            Path(f"/proc/{pid}/{kind}_map").write_text(f"0 {_FIRST_ID_FOR_ROOT} {SUBORDINATE_IDS + 1}\n")
         return
-    user = pwd.getpwuid(os.getuid()).pw_name
     for kind, own in (("uid", os.getuid()), ("gid", os.getgid())):
-        begin, count = _subordinate_ids(kind, user)
-        ranges = ["0", str(own), "1", "1", str(begin), str(min(count, _IDS - 1))]
+        first = first_subordinate_id(kind)
+        ranges = ["0", str(own), "1", "1", str(first), str(SUBORDINATE_IDS)]
         done = subprocess.run([f"new{kind}map", str(pid), *ranges], capture_output=True, text=True)
         if done.returncode:
             raise ThrowawayError(
                 f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing"
             )
-
-
-def _subordinate_ids(kind: str, user: str) -> tuple[int, int]:
-    """The first range of /etc/subuid or /etc/subgid for an account, see subuid(5): (first id, how many)."""
-    path = Path(f"/etc/sub{kind}")
-    for line in path.read_text().splitlines() if path.exists() else ():
-        owner, begin, count = line.split(":")
-        if owner in (user, str(os.getuid())):
-            return int(begin), int(count)
-    raise ThrowawayError(
-        f"{path} has no range for {user}; as root: usermod --add-sub{kind}s 100000-165535 {user}"
-    )
 
 
 def enter_network(sandbox: Sandbox) -> None:
