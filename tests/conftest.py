@@ -1,10 +1,9 @@
 """What all tests share: pages as arguments, tests that need a cluster, the list of fences not run."""
 
-import ipaddress
 import os
-import urllib.parse
 
 import pytest
+
 from fences.selection import take_pages
 
 
@@ -39,15 +38,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _problem_with_cluster() -> str | None:
     """Why tests cannot use the cluster of KUBECONFIG, if so. None but a throwaway one is ever touched."""
     from kubernetes import client, config
-    from throwaway.plan import NODE_SUBNET
 
     if "KUBECONFIG" not in os.environ:
         return "KUBECONFIG is not set"
     try:
-        config.load_kube_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
-        server = urllib.parse.urlsplit(client.Configuration.get_default_copy().host)
-        if ipaddress.ip_address(server.hostname or "") not in NODE_SUBNET:
-            return f"KUBECONFIG names {server.netloc}, which is no throwaway cluster"
+        _, context = config.list_kube_config_contexts(os.environ["KUBECONFIG"])
+        if context["name"] != os.environ.get("THROWAWAY_CLUSTER"):
+            return f"KUBECONFIG names {context['name']!r}, which is not the cluster of a `throwaway shell`"
+        config.load_kube_config(os.environ["KUBECONFIG"])
         client.VersionApi().get_code(_request_timeout=5)
     except Exception as error:  # whatever it is, there is no cluster for the tests
         return f"the cluster of KUBECONFIG does not answer: {error}"

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fences.find import Fence, FenceError, find_fences
+from pytest_examples import EvalExample
+
+from fences.console import read_commands
+from fences.find import Fence, FenceError, check_settings, find_fences
 from fences.leftovers import Cluster
 from fences.python_session import check_names
 from fences.selection import selected_pages
 from fences.story import EarlierFenceFailed, Story
-from pytest_examples import EvalExample
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,10 +31,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "fence" in metafunc.fixturenames:
         fences = [fence for page in pages for fence in page if not fence.is_picture]
         metafunc.parametrize("fence", fences, ids=str)
-    if "python_fences" in metafunc.fixturenames:
-        python = [[fence for fence in page if fence.is_run and fence.language == "python"] for page in pages]
-        python = [fences for fences in python if fences]
-        metafunc.parametrize("python_fences", python, ids=[fences[0].page for fences in python])
+    if "fences" in metafunc.fixturenames:
+        pages = [page for page in pages if page]
+        metafunc.parametrize("fences", pages, ids=[page[0].page for page in pages])
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,12 @@ def test_fence(
         pytest.skip(fence.settings["reason"])
 
 
-def test_names(python_fences: list[Fence], eval_example: EvalExample) -> None:
+def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -> None:
     try:
-        check_names(python_fences, eval_example)
+        for fence in fences:
+            check_settings(fence)
+            if fence.is_run and fence.language == "console":
+                read_commands(fence)
+        check_names([fence for fence in fences if fence.is_run and fence.language == "python"], eval_example)
     except FenceError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None

@@ -56,9 +56,9 @@ class Cluster:
 
     def __init__(self, scratch: Path) -> None:
         """Connect, and learn which resources there are; `scratch` is a folder for a cache of them."""
-        config.load_kube_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
+        config.load_kube_config(os.environ["KUBECONFIG"])
         cache = str(scratch / "discovery.json")
-        self._api: Any = DynamicClient(client.ApiClient(), cache_file=cache)  # type: ignore[no-untyped-call]
+        self._api: Any = DynamicClient(client.ApiClient(), cache_file=cache)
         self._listed = [
             resource
             for resource in self._api.resources.search()
@@ -111,13 +111,14 @@ class Cluster:
 
     def restore(self, before: Things) -> dict[Thing, str]:
         """Delete what was made since `before` and reset Nodes; returns what could not be put right."""
-        for thing in compare(before, self.things()):
+        differences = compare(before, self.things())
+        for thing in differences:
             if thing not in before:
                 with contextlib.suppress(NotFoundError, ConflictError):  # it is going already
                     self._api.request("delete", thing.path, serialize=False)
             elif thing.kind == "Node":
                 self._reset(thing, json.loads(before[thing].node))
-        return self.settle(before)
+        return self.settle(before) if differences else {}
 
     def _reset(self, node: Thing, state: dict[str, Any]) -> None:
         now = json.loads(_node_state(self._read(node.path)))

@@ -95,7 +95,7 @@ _VARIES = {
 }
 _VALUE = re.compile(rf"(?<![\w.-])(?:{'|'.join(_VARIES.values())})(?![\w-]|\.\d)")
 _COLUMNS = {"AGE": "age", "NODE": "node"}
-_GAP = re.compile(r"( {2,})")
+_GAP = re.compile(r" {2,}")
 
 
 @dataclass
@@ -156,8 +156,10 @@ class Placeholders:
             return value
 
         replaced = [_VALUE.sub(lambda match: placeholder(match.group()), line) for line in lines]
-        header = _GAP.split(replaced[0].rstrip()) if replaced else []
-        return [_replace_columns(line, header) for line in replaced]
+        rows = [_GAP.split(line.rstrip()) for line in replaced]
+        if not rows or len(rows[0]) == 1 or any(len(row) != len(rows[0]) for row in rows):
+            return replaced
+        return _table(rows)
 
 
 def unknown(line: str) -> list[str]:
@@ -179,13 +181,18 @@ def _kind(name: str) -> str:
     return re.sub(r"-\d+$", "", name)
 
 
-def _replace_columns(line: str, header: list[str]) -> str:
-    """A line of one of kubectl's tables with the columns replaced whose values vary by nature."""
-    fields = _GAP.split(line.rstrip())
-    if len(fields) != len(header):
-        return line
-    for index, title in enumerate(header):
-        kind = _COLUMNS.get(title)
-        if kind and re.fullmatch(KINDS[kind].pattern, fields[index]):
-            fields[index] = f"<{kind}>"
-    return "".join(fields)
+def _table(rows: list[list[str]]) -> list[str]:
+    """A table of kubectl's, with placeholders in the columns whose values always vary, and aligned anew."""
+    kinds = [_COLUMNS.get(title) for title in rows[0]]
+    filled = [
+        [
+            f"<{kind}>" if kind and re.fullmatch(KINDS[kind].pattern, cell) else cell
+            for cell, kind in zip(row, kinds, strict=True)
+        ]
+        for row in rows
+    ]
+    widths = [max(len(cell) for cell in column) for column in zip(*filled, strict=True)]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in filled
+    ]

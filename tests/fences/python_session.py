@@ -52,10 +52,7 @@ class PythonSession:
         Raises `FenceError`: for what black and ruff object to, for the line that raises, for the first `#>`
         line that is not what is printed, and for output that does not come from print().
         """
-        try:
-            compile(fence.source, fence.page, "exec")
-        except SyntaxError as error:
-            raise FenceError(f"{fence.place(error.lineno or 0)}: SyntaxError: {error.msg}") from None
+        _check_syntax(fence)
         _set_rules(eval_example)
         if eval_example.update_examples:
             eval_example.format(fence)
@@ -114,15 +111,17 @@ class PythonSession:
 def check_names(fences: list[Fence], eval_example: EvalExample) -> None:
     """Lint all Python fences of a page as one program: imports that nothing uses, names that nothing defines.
 
-    Raises `FenceError` with ruff's message, which names page and line.
+    Raises `FenceError` with ruff's message, which names page and line, and for what is not Python.
     """
     _set_rules(eval_example)
     eval_example.config.isort, eval_example.config.ruff_ignore = False, ["E402", "I001", *_PROSE_SAYS_IT]
     lines: list[str] = []
     for fence in fences:
+        _check_syntax(fence)
         lines += [""] * (fence.start_line - len(lines))
         lines += fence.source.splitlines()
-    _ruff(fences[0], CodeExample.create("\n".join(lines) + "\n", path=fences[0].path), eval_example)
+    if fences:
+        _ruff(fences[0], CodeExample.create("\n".join(lines) + "\n", path=fences[0].path), eval_example)
 
 
 class _InModule(SourceFileLoader):
@@ -145,6 +144,13 @@ def _set_rules(eval_example: EvalExample) -> None:
         isort=True,
         ruff_ignore=_NEEDS_THE_WHOLE_PAGE + _PROSE_SAYS_IT,
     )
+
+
+def _check_syntax(fence: Fence) -> None:
+    try:
+        compile(fence.source, fence.page, "exec")
+    except SyntaxError as error:
+        raise FenceError(f"{fence.place(error.lineno or 0)}: SyntaxError: {error.msg}") from None
 
 
 def _ruff(fence: Fence, code: CodeExample, eval_example: EvalExample) -> None:

@@ -1,0 +1,41 @@
+"""Every program in examples/ runs on the cluster, prints what stands beside it, and leaves nothing behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fences.compare import fail_on_difference
+from fences.find import FenceError
+from fences.leftovers import Cluster
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+DEADLINE = 240
+"""Seconds that a program may take."""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("program", EXAMPLES, ids=lambda program: str(program.relative_to(ROOT)))
+def test_example(program: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    expected = program.with_suffix(".expected.txt")
+    assert expected.exists(), f"{expected.relative_to(ROOT)} is missing; it holds what {program.name} prints"
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    before = cluster.at_rest()
+    try:
+        folder = tmp_path_factory.mktemp(program.stem)
+        ran = subprocess.run(
+            [sys.executable, program], cwd=folder, capture_output=True, text=True, timeout=DEADLINE
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == ""
+        what = "the program prints something else (- file, + now)"
+        page = str(expected.relative_to(ROOT))
+        fail_on_difference(what, page, 1, expected.read_text().splitlines(), ran.stdout.splitlines())
+        assert not cluster.settle(before)
+        assert not list(folder.iterdir())
+    except FenceError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    finally:
+        assert not cluster.restore(before)

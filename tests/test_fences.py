@@ -1,0 +1,382 @@
+"""The tests of the tests: what is wrong on a page is found, and named with page and line.
+
+The pages in cases/ are run like any other. In each one a comment says how it must fail; good.md must not. The
+rest needs no cluster, but for `--update-examples`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from markdown import Markdown
+from pytest_examples import EvalExample
+
+from fences import python_session
+from fences.console import Shell, read_commands, run_console
+from fences.find import Fence, FenceError, check_settings, find_fences
+from fences.leftovers import Cluster, Thing
+from fences.placeholders import KINDS, Placeholders, unknown
+from fences.python_session import PythonSession
+
+ROOT = Path(__file__).parents[1]
+CASES = Path(__file__).parent / "cases"
+WRONG = sorted(page for page in CASES.glob("*.md") if "<!-- fails at line " in page.read_text())
+
+
+def run_pages(*arguments: str | Path, **environment: str | None) -> "subprocess.CompletedProcess[str]":
+    """Run tests/test_pages.py as a user does; an environment variable that is None is unset."""
+    merged = {key: value for key, value in (os.environ | environment).items() if value is not None}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_pages.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=merged, capture_output=True, text=True, timeout=600)
+
+
+@dataclass
+class Wrong:
+    """What came of running all wrong pages, one after the other."""
+
+    outcomes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Page → for each test of it, passed, skipped or failure, and its message."""
+    left: dict[Thing, str] = field(default_factory=dict)
+    """What differs in the cluster."""
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+    folder = tmp_path_factory.mktemp("wrong")
+    cluster = Cluster(folder)
+    before = cluster.at_rest()
+    ran = run_pages(*WRONG, f"--junitxml={folder / 'report.xml'}")
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
+    wrong = Wrong(left=cluster.settle(before))
+    for test in ElementTree.parse(folder / "report.xml").iter("testcase"):
+        page = test.attrib["name"].partition("[")[2].rstrip("]").partition(":")[0]
+        for result in test or [ElementTree.Element("passed")]:
+            message = result.attrib.get("message", "") if result.tag == "skipped" else result.text or ""
+            wrong.outcomes.setdefault(page, []).append((result.tag, message))
+    return wrong
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("page", WRONG, ids=lambda page: page.name)
+def test_what_is_wrong_is_named_with_page_and_line(page: Path, wrong: Wrong) -> None:
+    expected = re.search(r"<!-- fails at line (\S+): (.*) -->", page.read_text())
+    assert expected
+    name = str(page.relative_to(ROOT))
+    failures = [message for outcome, message in wrong.outcomes[name] if outcome not in ("passed", "skipped")]
+    assert failures
+    for failure in failures:
+        assert f"{name}:{expected[1]}: {expected[2]}" in failure
+    skips = [message for outcome, message in wrong.outcomes[name] if outcome == "skipped"]
+    assert all("an earlier fence of this page failed" in message for message in skips)
+
+
+@pytest.mark.cluster
+def test_wrong_pages_leave_the_cluster_as_it_was(wrong: Wrong) -> None:
+    assert not wrong.left
+
+
+@pytest.mark.cluster
+def test_a_page_on_which_nothing_is_wrong_passes_and_its_skipped_fences_are_listed() -> None:
+    ran = run_pages(CASES / "good.md")
+    assert ran.returncode == 0, ran.stdout
+    assert re.search(
+        r"= fences not run =+\ntests/cases/good.md:\d+-\d+: it would open an editor\n", ran.stdout
+    )
+
+
+@pytest.mark.cluster
+def test_one_fence_runs_those_above_it_first() -> None:
+    page = CASES / "update.after.md"
+    needs_imports_of_the_first = find_fences(page)[2]
+    ran = run_pages(page, "-k", str(needs_imports_of_the_first))
+    assert "1 passed" in ran.stdout, ran.stdout
+
+
+@pytest.mark.cluster
+def test_output_is_rewritten_and_then_passes(tmp_path: Path) -> None:
+    page = tmp_path / "update.md"
+    page.write_text((CASES / "update.before.md").read_text())
+    ran = run_pages(page, "--update-examples")
+    assert ran.returncode == 0, ran.stdout
+    assert page.read_text() == (CASES / "update.after.md").read_text()
+    ran = run_pages(page)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"KUBECONFIG": None}, "KUBECONFIG is not set. Start a cluster"),
+        (
+            {"KUBECONFIG": "kubeconfig", "THROWAWAY_CLUSTER": "other"},
+            "'production', which is not the cluster of",
+        ),
+        ({"KUBECONFIG": "kubeconfig", "THROWAWAY_CLUSTER": "production"}, "does not answer"),
+    ],
+)
+def test_without_a_throwaway_cluster_nothing_runs(
+    environment: dict[str, str | None], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kubeconfig").write_text(
+        "{apiVersion: v1, kind: Config, current-context: production, users: [{name: u, user: {token: t}}], "
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], "
+        "contexts: [{name: production, context: {cluster: c, user: u}}]}"
+    )
+    if environment["KUBECONFIG"]:
+        environment = environment | {"KUBECONFIG": str(tmp_path / "kubeconfig")}
+    ran = run_pages(CASES / "good.md", **environment)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "passed" not in ran.stdout
+    (line,) = ran.stderr.strip().splitlines()
+    assert line.startswith("ERROR: ")
+    assert says in line
+
+
+def test_a_page_that_does_not_exist_is_an_error() -> None:
+    ran = run_pages("docs/no-such-page.md")
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "there is no page" in ran.stderr
+
+
+def write(folder: Path, text: str) -> Path:
+    """A page with this text."""
+    page = folder / "page.md"
+    page.write_text(text)
+    return page
+
+
+def console(folder: Path, source: str) -> Fence:
+    """A console fence; its first line is line 2 of page.md."""
+    (fence,) = find_fences(write(folder, f"```console\n{source}```\n"))
+    return fence
+
+
+FOUND_EVERYWHERE = """\
+=== "A tab"
+
+    ```yaml title="a.yaml"
+    a: 1
+
+    b: 2
+    ```
+
+!!! note "An admonition"
+
+    === "A tab inside"
+
+        ``` { .python title="x" }
+        x = 1
+        ```
+
+1. A list
+
+    ~~~console
+    $ ls
+    ~~~
+
+````markdown
+```python
+only shown
+```
+````
+"""
+
+
+def test_fences_are_found_wherever_the_site_shows_them(tmp_path: Path) -> None:
+    page = write(tmp_path, FOUND_EVERYWHERE)
+    found = find_fences(page)
+    assert [(fence.language, fence.start_line, fence.end_line, fence.indent) for fence in found] == [
+        ("yaml", 3, 7, 4),
+        ("python", 13, 15, 8),
+        ("console", 19, 21, 4),
+        ("markdown", 23, 27, 0),
+    ]
+    assert found[0].source == "a: 1\n\nb: 2\n"
+    assert found[0].settings == {"title": "a.yaml"}
+    for fence in found:
+        text = page.read_text()[fence.start_index : fence.end_index]
+        assert "".join(line[fence.indent :] or "\n" for line in text.splitlines(True)) == fence.source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Text\n\n```console test="skip" reason="no braces"\n$ ls\n```\n',
+        "Text\n\n```python\nprint(1)\n",
+        "- item\n\n    ```python\n  outdented\n    ```\n",
+        "> ```python\n> print(1)\n> ```\n",
+    ],
+)
+def test_a_fence_that_the_site_does_not_render_is_an_error(text: str, tmp_path: Path) -> None:
+    with pytest.raises(FenceError, match=r"page\.md:\d: "):
+        find_fences(write(tmp_path, text))
+
+
+def test_the_site_renders_a_fence_that_is_not_run(tmp_path: Path) -> None:
+    source = '``` { .console title="x" test="skip" reason="it takes an hour" }\n$ ls\n```\n'
+    (fence,) = find_fences(write(tmp_path, source))
+    check_settings(fence)
+    assert not fence.is_run
+    html = Markdown(extensions=["attr_list", "pymdownx.highlight", "pymdownx.superfences"]).convert(source)
+    assert "```" not in html
+    assert 'class="filename">x<' in html
+
+
+@pytest.mark.parametrize(
+    ("page", "output", "matches"),
+    [
+        ("10.96.0.1", "10.96.0.1", True),
+        ("a  b", "a      b", True),
+        ("a b", "ab", False),
+        (".*", "anything", False),
+        ("<none> <pending>", "<none>  <pending>", True),
+        ("<cluster-ip>", "10.96.200.7", True),
+        ("<cluster-ip>", "10.97.0.7", False),
+        ("<cluster-ip>", "10.96.0.256", False),
+        ("<cluster-ip>", "10.96.0.10 ", True),
+        ("<pod-ip>:8080", "10.244.2.17:8080", True),
+        ("<pod-ip>", "10.244.2.1", False),
+        ("<bridge-ip>", "10.244.2.1", True),
+        ("<node-ip>", "172.30.0.12", True),
+        ("<node-ip>", "172.30.0.1", False),
+        ("<client-ip>", "172.30.0.1", True),
+        ("5678:<node-port>/TCP", "5678:30000/TCP", True),
+        ("5678:<node-port>/TCP", "5678:29999/TCP", False),
+        ("5678:<node-port>/TCP", "5678:32768/TCP", False),
+        ("from port <port>", "from port 54321", True),
+        ("from port <port>", "from port 80", False),
+        ("<age>", "5s", True),
+        ("<age>", "3m27s", True),
+        ("<age>", "2d4h", True),
+        ("<age>", "5", False),
+        ("<age>", "<invalid>", False),
+        ("<pod>", "web-6c8f9d7b55-x2x9z", True),
+        ("<pod>", "web-x2x9z", True),
+        ("<pod>", "web", False),
+        ("<pod>", "web-hello", False),
+        ("web-<pod-template-hash>-<suffix>", "web-6c8f9d7b55-x2x9z", True),
+        ("web-<pod-template-hash>-<suffix>", "api-6c8f9d7b55-x2x9z", False),
+        ("<replica-set>", "web-6c8f9d7b55", True),
+        ("<replica-set>", "web-hello", False),
+        ("<node>", "worker2", True),
+        ("<node>", "control-plane", True),
+        ("<node>", "worker", False),
+        ("<time>", "2026-01-31T12:00:00Z", True),
+        ("Date: <time>", "Date: Sat, 31 Jan 2026 12:00:00 GMT", True),
+        ("<time>", "12:00", False),
+        ("<uid>", "0b0f1c5e-3c57-4f0c-8a36-5b7d5b1f0a11", True),
+    ],
+)
+def test_a_placeholder_stands_for_its_kind_and_for_nothing_else(
+    page: str, output: str, matches: bool
+) -> None:
+    assert Placeholders().match(page, output) is matches
+
+
+def test_a_numbered_placeholder_is_the_same_value_wherever_it_stands() -> None:
+    placeholders = Placeholders()
+    assert placeholders.match("<pod-ip-1> and <pod-ip-2>", "10.244.1.2 and 10.244.2.2")
+    assert placeholders.match("<pod-ip-2>", "10.244.2.2")
+    assert not placeholders.match("<pod-ip-1>", "10.244.2.2")
+    assert not placeholders.match("<pod-ip-1>", "10.244.1.9")
+    assert placeholders.match("<pod-ip>", "10.244.2.2")
+
+
+def test_different_numbers_are_different_values() -> None:
+    placeholders = Placeholders()
+    assert not placeholders.match("<pod-ip-1> <pod-ip-2>", "10.244.1.2 10.244.1.2")
+    assert placeholders.match("<pod-ip-1>", "10.244.1.2")
+    assert not placeholders.match("<pod-ip-2>", "10.244.1.2")
+    assert not placeholders.match("<pod-ip-1> <pod-ip-1>", "10.244.1.2 10.244.1.3")
+
+
+def test_a_line_that_does_not_match_binds_nothing() -> None:
+    placeholders = Placeholders()
+    assert not placeholders.match("<pod-ip-1> <node-port-1>", "10.244.1.2 80")
+    assert placeholders.bound == {}
+
+
+def test_only_placeholders_of_known_kinds_are_accepted() -> None:
+    assert unknown("<none> <pod> <pod-7> <cluster-ip-1>") == []
+    assert unknown("<whatever> <pods> <age-1>") == ["whatever", "pods", "age-1"]
+    assert all(unknown(f"<{kind}>") == [] for kind in KINDS)
+
+
+def test_commands_continue_on_lines_that_begin_with_a_greater_sign(tmp_path: Path) -> None:
+    fence = console(tmp_path, "$ echo a \\\n>   b\na b\n> not a command\n\n$ true\n")
+    commands = read_commands(fence)
+    assert [command.text for command in commands] == ["echo a \\\n  b\n", "true\n"]
+    assert commands[0].output == ["a b", "> not a command"]
+
+
+def test_a_console_fence_begins_with_a_command(tmp_path: Path) -> None:
+    with pytest.raises(FenceError, match=r"page\.md:2: a console fence begins with a command"):
+        read_commands(console(tmp_path, "kubectl get nodes\n"))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder to work in and an empty one for scripts."""
+    for name in ("work", "scripts"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "work", tmp_path / "scripts"
+
+
+def test_a_command_that_hangs_is_ended_and_what_it_printed_is_shown(folders: tuple[Path, Path]) -> None:
+    shell = Shell(*folders)
+    with pytest.raises(TimeoutError, match="begun"):
+        shell.run("echo begun; sleep 60", deadline=0.5)
+
+
+def test_a_background_process_does_not_keep_a_command_waiting_and_ends_with_the_shell(
+    folders: tuple[Path, Path],
+) -> None:
+    shell = Shell(*folders)
+    status, (pid,) = shell.run("sleep 60 & echo $!", deadline=5)
+    shell.close()
+    assert status == 0
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()
+
+
+def test_commands_share_a_shell_and_print_both_streams_in_order(folders: tuple[Path, Path]) -> None:
+    shell = Shell(*folders)
+    try:
+        assert shell.run("cd /; X=1; echo out; echo error >&2; echo out") == (0, ["out", "error", "out"])
+        assert shell.run("echo $PWD $X; cat; false") == (1, ["/ 1"])
+    finally:
+        shell.close()
+
+
+def test_a_difference_is_shown_with_the_line_where_it_begins(
+    tmp_path: Path, folders: tuple[Path, Path]
+) -> None:
+    fence = console(tmp_path, "$ printf 'one\\ntwo\\nthree\\n'\none\n2\nthree\n")
+    shell = Shell(*folders)
+    try:
+        with pytest.raises(FenceError) as raised:
+            run_console(fence, shell, Placeholders())
+    finally:
+        shell.close()
+    what, *diff = str(raised.value).splitlines()
+    assert re.search(r"page\.md:4: the output differs .* printf", what)
+    assert diff == ["    one", "  - 2", "  + two", "    three"]
+
+
+def test_a_snippet_that_hangs_is_ended(
+    tmp_path: Path,
+    folders: tuple[Path, Path],
+    eval_example: EvalExample,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(python_session, "DEADLINE", 0.5)
+    (fence,) = find_fences(write(tmp_path, "```python\nimport time\n\ntime.sleep(60)\n```\n"))
+    with pytest.raises(
+        FenceError, match=r"page\.md:4: time\.sleep\(60\)\nraised TimeoutError: it had not ended"
+    ):
+        PythonSession(*folders).run(fence, eval_example, capfd)
