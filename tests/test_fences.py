@@ -348,6 +348,7 @@ def test_commands_share_a_shell_and_print_both_streams_in_order(folders: tuple[P
     try:
         assert shell.run("cd /; X=1; echo out; echo error >&2; echo out") == (0, ["out", "error", "out"])
         assert shell.run("echo $PWD $X; cat; false") == (1, ["/ 1"])
+        assert shell.run("no-such-command") == (127, ["bash: line 1: no-such-command: command not found"])
     finally:
         shell.close()
 

@@ -50,7 +50,10 @@ def story_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Pat
 
     def end() -> None:
         for page in list(stories):
-            stories.pop(page).close()
+            try:
+                stories.pop(page).close()
+            except FenceError as error:
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     yield of
     end()

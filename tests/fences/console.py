@@ -17,7 +17,7 @@ DEADLINE = 120.0
 
 # Runs each script whose path it reads, and answers with its exit status. A script's output goes to a file, so
 # that nothing it leaves in the background can keep the answer waiting.
-_LOOP = 'while IFS= read -r script; do . "$script" >"$script.out" 2>&1 </dev/null; echo $?; done'
+_LOOP = 'while IFS= read -r script; do eval "$(<"$script")" >"$script.out" 2>&1 </dev/null; echo $?; done'
 
 
 @dataclass

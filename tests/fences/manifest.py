@@ -18,29 +18,29 @@ def save_manifest(fence: Fence, folder: Path, namespace: str) -> None:
     first line of the document that the API server refuses, with its message.
     """
     try:
-        documents = list(yaml.compose_all(fence.source, yaml.SafeLoader))
+        nodes = list(yaml.compose_all(fence.source, yaml.SafeLoader))
+        documents = list(yaml.safe_load_all(fence.source))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = fence.place(mark.line + 1 if mark else 0)
         raise FenceError(f"{place}: this is not YAML: {error.problem}") from None
-    if not any(documents):
+    if not any(nodes):
         raise FenceError(f"{fence.place()}: the fence contains no object")
-    for node, document in zip(documents, yaml.safe_load_all(fence.source), strict=True):
-        if node is not None:
-            _dry_run(document, fence, node.start_mark.line + 1, namespace)
+    for node, document in zip(nodes, documents, strict=True):
+        if node is None:  # nothing between two separators
+            continue
+        names_one = isinstance(document, dict) and "namespace" in (document.get("metadata") or {})
+        refusal = _dry_run(yaml.serialize(node), None if names_one else namespace)
+        if refusal:
+            place = fence.place(node.start_mark.line + 1)
+            raise FenceError(f"{place}: the API server refuses this: {refusal}")
     (folder / fence.settings["title"]).write_text(fence.source, "utf-8")
 
 
-def _dry_run(document: object, fence: Fence, line: int, namespace: str) -> None:
-    metadata = document.get("metadata") if isinstance(document, dict) else None
-    names_one = isinstance(metadata, dict) and "namespace" in metadata
-    arguments = ["kubectl", "apply", "--dry-run=server", "--filename=-"]
-    dry_run = subprocess.run(
-        arguments if names_one else [*arguments, f"--namespace={namespace}"],
-        input=yaml.safe_dump(document),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
-    if dry_run.returncode:
-        raise FenceError(f"{fence.place(line)}: the API server refuses this: {dry_run.stderr.strip()}")
+def _dry_run(document: str, namespace: str | None) -> str:
+    """What the API server has against a document; '' if nothing."""
+    command = ["kubectl", "apply", "--dry-run=server", "--filename=-"]
+    if namespace:
+        command.append(f"--namespace={namespace}")
+    dry_run = subprocess.run(command, input=document, capture_output=True, text=True, timeout=DEADLINE)
+    return dry_run.stderr.strip() if dry_run.returncode else ""

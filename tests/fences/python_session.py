@@ -1,5 +1,6 @@
 """Runs the Python fences of a page in one session, by pytest-examples: `#>` lines are what they print."""
 
+import ast
 import contextlib
 import signal
 import sys
@@ -69,12 +70,12 @@ class PythonSession:
             raise FenceError(
                 f"{fence.place()}: it shows more than what it prints with print():\n{other_output}"
             )
+        _check_for_orphans(fence, prints)
         printed = prints.updated_print_statements(fence) or fence.source
         if eval_example.update_examples:
             rewrite(fence, printed, eval_example)
         else:
             _compare(fence, "print() shows something else than the page (- page, + now)", printed)
-        _check_for_orphans(fence, prints)
 
     def _run(self, fence: Fence, eval_example: EvalExample) -> InsertPrintStatements:
         script = self._scripts / f"{fence.module_name}.py"
@@ -170,14 +171,27 @@ def _compare(fence: Fence, what: str, after: str) -> None:
 
 
 def _check_for_orphans(fence: Fence, prints: InsertPrintStatements) -> None:
-    """Raise `FenceError` for a `#>` line below what printed nothing: pytest-examples lets it stand."""
+    """Raise `FenceError` for output below a line that printed nothing: pytest-examples lets it stand."""
     printing = {find_print_location(fence, statement.line_no)[0] for statement in prints.print_statements()}
+    output = _output_lines(fence.source)
     above = 0
     for number, line in enumerate(fence.source.splitlines(), start=1):
-        if not line.lstrip().startswith("#>"):
+        if number not in output:
             above = number
         elif above not in printing:
             raise FenceError(f"{fence.place(number)}: nothing printed this line: {line.strip()}")
+
+
+def _output_lines(source: str) -> set[int]:
+    """The lines that pytest-examples writes below a print(): comments with #>, and strings that stand alone."""
+    numbered = enumerate(source.splitlines(), start=1)
+    lines = {number for number, line in numbered if line.lstrip().startswith("#>")}
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for text in body[1:] if isinstance(body, list) else []:  # the first one may be a docstring
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                lines.update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return lines
 
 
 def _line_of(error: BaseException, fence: Fence) -> int:

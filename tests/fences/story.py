@@ -7,7 +7,7 @@ from pytest_examples import EvalExample
 
 from fences.console import Shell, run_console
 from fences.find import Fence, FenceError, check_settings, find_fences
-from fences.leftovers import Cluster, Thing, compare
+from fences.leftovers import Cluster, Thing, Things, compare
 from fences.manifest import save_manifest
 from fences.placeholders import Placeholders
 from fences.python_session import PythonSession
@@ -22,10 +22,7 @@ class Story:
     """A page while it is run."""
 
     def __init__(self, page: Path, folder: Path, cluster: Cluster) -> None:
-        """Prepare to run `page`; `folder` is an empty one for its files.
-
-        Raises `FenceError` if the cluster is not at rest, because something is still being deleted.
-        """
+        """Prepare to run `page`; `folder` is an empty one for its files."""
         self._page = page
         self._fences = [fence for fence in find_fences(page) if not fence.is_picture]
         self._next = 0
@@ -37,10 +34,7 @@ class Story:
         self._python = PythonSession(self._folder, folder / "python")
         self._shell = Shell(self._folder, folder / "console")
         self._placeholders = Placeholders()
-        self._before = cluster.at_rest()
-        for thing, state in self._before.items():
-            if state.leaving:
-                raise FenceError(f"{page}: not run, since {thing} was deleted and does not go")
+        self._before: Things | None = None
         self._made_by: dict[Thing, Fence] = {}
 
     def run_until(self, fence: Fence, eval_example: EvalExample, capture: pytest.CaptureFixture[str]) -> None:
@@ -54,38 +48,48 @@ class Story:
             current = self._fences[self._next]
             self._next += 1
             self._failed = current  # unless it comes to its end
-            self._run(current, eval_example, capture)
+            before = self._before = self._before or self._begin()
+            self._run(current, before, eval_example, capture)
             if self._next == len(self._fences):
-                self._check_leftovers()
+                self._check_leftovers(before)
             self._failed = None
         if self._failed:
             raise EarlierFenceFailed(f"not run: an earlier fence of this page failed: {self._failed}")
 
-    def _run(self, fence: Fence, eval_example: EvalExample, capture: pytest.CaptureFixture[str]) -> None:
+    def _begin(self) -> Things:
+        """The cluster's objects before the page, once what was deleted before it has gone."""
+        before = self._cluster.at_rest()
+        for thing, state in before.items():
+            if state.leaving:
+                raise FenceError(f"{self._page}: not run, since {thing} was deleted before and does not go")
+        return before
+
+    def _run(
+        self, fence: Fence, before: Things, eval_example: EvalExample, capture: pytest.CaptureFixture[str]
+    ) -> None:
         check_settings(fence)
         if not fence.is_run:
             return
         if fence.language == "yaml":
-            save_manifest(fence, self._folder, self._namespace())
+            save_manifest(fence, self._folder, self._namespace(before))
             return
         if fence.language == "python":
             self._python.run(fence, eval_example, capture)
         else:
             update = eval_example.update_examples
             rewrite(fence, run_console(fence, self._shell, self._placeholders, update), eval_example)
-        differences = compare(self._before, self._cluster.things(from_cache=True))
+        differences = compare(before, self._cluster.things(from_cache=True))
         self._made_by = {thing: self._made_by.get(thing, fence) for thing in differences}
 
-    def _namespace(self) -> str:
+    def _namespace(self, before: Things) -> str:
         """The page's own namespace, if it has made one by now."""
-        before = {thing.name for thing in self._before if thing.kind == "Namespace"}
-        made = self._cluster.namespaces() - before
+        made = self._cluster.namespaces() - {thing.name for thing in before if thing.kind == "Namespace"}
         return made.pop() if len(made) == 1 else "default"
 
-    def _check_leftovers(self) -> None:
+    def _check_leftovers(self, before: Things) -> None:
         problems = [
             f"{self._made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on"
-            for thing, what in self._cluster.settle(self._before).items()
+            for thing, what in self._cluster.settle(before).items()
         ]
         if problems:
             raise FenceError("\n".join(problems))
@@ -96,7 +100,7 @@ class Story:
         Raises `FenceError` if that is not possible.
         """
         self._shell.close()
-        problems = self._cluster.restore(self._before)
+        problems = self._cluster.restore(self._before) if self._before else {}
         if problems:
             listed = "; ".join(f"{thing} {what}" for thing, what in problems.items())
             raise FenceError(
