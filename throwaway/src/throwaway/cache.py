@@ -50,9 +50,10 @@ def is_whole(entry: Path) -> bool:
             status = os.stat(entry / name)
             if status.st_size != size or (status.st_mtime_ns != mtime and _digest(entry / name) != digest):
                 return False
-        os.utime(entry / _MANIFEST)  # it is in use
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    with contextlib.suppress(OSError):  # a cache that cannot be written serves as well
+        os.utime(entry / _MANIFEST)  # it is in use
     return True
 
 
