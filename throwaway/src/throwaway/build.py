@@ -64,7 +64,7 @@ class Progress:
     part: str
     """What is being made: a module's name, `go`, `images`, or `cache` for all of it."""
     step: str
-    """What is being done: `waiting`, `downloading`, `compiling`, `linking` or `writing`."""
+    """What is being done: `waiting`, `downloading`, `compiling`, `linking`, `writing` or `importing`."""
     item: str = ""
     """The package, module version or image that this step has come to."""
     done: int = 0
