@@ -183,7 +183,7 @@ def _check_for_orphans(fence: Fence, prints: InsertPrintStatements) -> None:
 
 
 def _output_lines(source: str) -> set[int]:
-    """The lines that pytest-examples writes below a print(): comments with #>, and strings that stand alone."""
+    """The lines that pytest-examples writes below a print(): comments with #>, and strings by themselves."""
     numbered = enumerate(source.splitlines(), start=1)
     lines = {number for number, line in numbered if line.lstrip().startswith("#>")}
     for node in ast.walk(ast.parse(source)):
