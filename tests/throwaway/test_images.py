@@ -86,9 +86,7 @@ def test_a_layer_belongs_to_root_and_has_folders_before_what_they_hold(tmp_path:
         tmp_path / "out",
     )
     assert list(read.layer) == ["opt", "opt/a", "opt/a/b", "opt/link", "tmp"]
-    assert {(entry.uid, entry.gid, entry.uname, entry.mtime) for entry in read.layer.values()} == {
-        (0, 0, "", 0)
-    }
+    assert {(entry.uid, entry.gid, entry.uname, entry.mtime) for entry in read.layer.values()} == {(0, 0, "", 0)}
     assert [oct(read.layer[name].mode) for name in ("opt", "opt/a/b", "tmp")] == ["0o755", "0o755", "0o1777"]
     assert (tmp_path / "out/opt/link").read_bytes() == source.read_bytes()
 
@@ -111,9 +109,7 @@ def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_entries_that_exclude_each_other_are_refused(
-    tmp_path: Path, entries: tuple[Entry, ...], message: str
-) -> None:
+def test_entries_that_exclude_each_other_are_refused(tmp_path: Path, entries: tuple[Entry, ...], message: str) -> None:
     with pytest.raises(ThrowawayError) as raised:
         _write(tmp_path, *entries)
     assert str(raised.value) == message
@@ -136,9 +132,7 @@ def test_links_on_the_way_to_a_file_are_taken_over(tmp_path: Path) -> None:
         f"{tmp_path}/absolute": Link(f"{tmp_path}/absolute", f"{tmp_path}/lib"),
         f"{tmp_path}/lib": Link(f"{tmp_path}/lib", "usr/lib"),
         f"{tmp_path}/usr/lib/name.so.1": Link(f"{tmp_path}/usr/lib/name.so.1", "real.so.1.2"),
-        f"{tmp_path}/usr/lib/real.so.1.2": File(
-            f"{tmp_path}/usr/lib/real.so.1.2", tmp_path / "usr/lib/real.so.1.2"
-        ),
+        f"{tmp_path}/usr/lib/real.so.1.2": File(f"{tmp_path}/usr/lib/real.so.1.2", tmp_path / "usr/lib/real.so.1.2"),
     }
 
 
@@ -161,9 +155,7 @@ def toolbox(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             "-c",
             command,
         ]
-        done = subprocess.run(
-            chroot, capture_output=True, text=True, env={"PATH": images.PATH + ":/usr/sbin"}
-        )
+        done = subprocess.run(chroot, capture_output=True, text=True, env={"PATH": images.PATH + ":/usr/sbin"})
         return done.stdout + done.stderr
 
     return run
@@ -186,9 +178,7 @@ def test_the_toolbox_has_a_shell_an_account_and_temporary_files(toolbox: Callabl
 
 def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("throwaway.requirements.SYSTEM_PATH", str(tmp_path))
-    with pytest.raises(
-        ThrowawayError, match=r"^this machine lacks the program busybox; run 'throwaway setup'$"
-    ):
+    with pytest.raises(ThrowawayError, match=r"^this machine lacks the program busybox; run 'throwaway setup'$"):
         images.toolbox()
 
 
@@ -247,9 +237,7 @@ address = "{tmp_path}/socket.ttrpc"
         $ctr images import --local --snapshotter native {tar} && $ctr images check --snapshotter native
     """
     namespaces = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    done = subprocess.run(
-        ["unshare", *namespaces, "sh", "-c", script], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(["unshare", *namespaces, "sh", "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     listed = done.stdout.splitlines()[-1].split()
     assert listed[0] == "example.com/test:1"

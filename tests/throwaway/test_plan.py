@@ -30,9 +30,7 @@ def test_an_impossible_number_of_nodes_is_refused(nodes: int) -> None:
 
 
 def test_an_unknown_node_is_named_with_those_there_are() -> None:
-    with pytest.raises(
-        ThrowawayError, match="no node 'worker9'; its nodes are control-plane, worker1, worker2"
-    ):
+    with pytest.raises(ThrowawayError, match="no node 'worker9'; its nodes are control-plane, worker1, worker2"):
         make_plan().node("worker9")
 
 

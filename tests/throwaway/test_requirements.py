@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from throwaway.errors import ThrowawayError
-from throwaway.requirements import Problem
 
 from throwaway import requirements
+from throwaway.errors import ThrowawayError
+from throwaway.requirements import Problem
 
 
 @pytest.fixture
@@ -80,9 +80,7 @@ def test_only_an_ordinary_account_needs_the_programs_that_map_ids(
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert requirements.missing() == []
     _as_account(monkeypatch, tmp_path / "etc", "54321:100000:65536\n", "54321:100000:65536\n")
-    assert [(problem.what, problem.package) for problem in requirements.missing()] == [
-        ("newuidmap", "uidmap")
-    ]
+    assert [(problem.what, problem.package) for problem in requirements.missing()] == [("newuidmap", "uidmap")]
 
 
 @pytest.mark.parametrize("own", ["", "54321:165536:1000\n"])
@@ -232,17 +230,13 @@ def test_setup_says_what_to_run_where_it_may_not_install(
     assert not log.exists()
 
 
-def test_a_failing_installation_says_why_in_one_line(
-    bin_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_installation_says_why_in_one_line(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _script(bin_folder / "apt-get", "echo 'E: first' >&2; echo 'E: No space left on device' >&2; exit 100")
     monkeypatch.setattr(os, "getuid", lambda: 0)
     (bin_folder / "runc").unlink()
     with pytest.raises(ThrowawayError) as raised:
         requirements.setup(lambda step: None)
-    assert str(raised.value) == (
-        "apt-get install -y --no-install-recommends runc failed: E: No space left on device"
-    )
+    assert str(raised.value) == ("apt-get install -y --no-install-recommends runc failed: E: No space left on device")
 
 
 def test_commands_that_help_with_several_problems_are_named_once() -> None:

@@ -138,9 +138,7 @@ def ensure(report: Report) -> Built:
         modules = _build_modules(go, report)
         bin_name, images_name = _result_names(go)
         programs = cache.ensure_entry(bin_name, lambda folder: _link_programs(modules, folder))
-        return Built(
-            programs, cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report))
-        )
+        return Built(programs, cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report)))
 
 
 def _result_names(go: "_Go") -> tuple[str, str]:
@@ -216,9 +214,7 @@ def _go_environment() -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name not in _SHAPING_VARIABLES},
         "CGO_ENABLED": "0",
         "GOARCH": ARCHITECTURES.get(platform.machine(), ""),
-        "GOFLAGS": " ".join(
-            ["-mod=readonly", *kept]
-        ),  # never empty, else Go takes them from its configuration file
+        "GOFLAGS": " ".join(["-mod=readonly", *kept]),  # never empty, else Go takes them from its configuration file
         "GOOS": "linux",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
@@ -314,9 +310,7 @@ class _Builds:
         # Downloads what the build needs. A package is stale if it is not in Go's cache; the reason tells
         # apart the programs that need to be linked only.
         stale = "{{if .Stale}}{{.StaleReason}}{{end}}"
-        reasons = self._run_go(
-            module, ["list", "-deps", "-f", stale, *flags, *packages], folder, log, on_download
-        )
+        reasons = self._run_go(module, ["list", "-deps", "-f", stale, *flags, *packages], folder, log, on_download)
         total = sum("available in build cache" not in reason for reason in reasons.splitlines() if reason)
         done = 0
 
@@ -374,8 +368,6 @@ class _Builds:
                 self._processes.discard(process)
             if process.returncode:
                 reason = complaints[0] if complaints else f"go {arguments[0]} ended with {process.returncode}"
-                raise ThrowawayError(
-                    f"building the module {module.name} failed: {reason}; all of it is in {log}"
-                )
+                raise ThrowawayError(f"building the module {module.name} failed: {reason}; all of it is in {log}")
             output.seek(0)
             return output.read()

@@ -18,8 +18,6 @@ from throwaway.components import KUBECONFIG, NODE_PATH
 from throwaway.errors import ThrowawayError
 from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, make_plan
 
-
-
 _SHELL_VARIABLE = "THROWAWAY_CLUSTER"  # set in 'throwaway shell', for prompts and scripts too
 
 
@@ -41,7 +39,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def main(debug: bool) -> None:
-    """A throwaway Kubernetes cluster: real components, several nodes, one Linux machine, no Docker, no root.
+    r"""A throwaway Kubernetes cluster: real components, several nodes, one Linux machine, no Docker, no root.
 
     \b
     throwaway up            start a cluster of three nodes (some seconds; the first time it is built: minutes)
@@ -55,9 +53,7 @@ _name = click.option("--name", default=DEFAULT_NAME, show_default=True, metavar=
 
 @main.command()
 @_name
-@click.option(
-    "--nodes", default=3, show_default=True, metavar="N", help="How many, the control plane included."
-)
+@click.option("--nodes", default=3, show_default=True, metavar="N", help="How many, the control plane included.")
 @click.option(
     "--proxy-mode",
     type=click.Choice(PROXY_MODES),
@@ -78,15 +74,11 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
     with _progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
-        running = clusters.up(plan, built, display.step)
+        clusters.up(plan, built, display.step)
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
-    click.echo(
-        f"Cluster {name!r} is ready ({seconds:.1f} s): {len(running.plan.nodes)} nodes, kube-proxy in {proxy_mode} mode."
-    )
-    click.echo(
-        f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all."
-    )
+    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {nodes} nodes, kube-proxy in {proxy_mode} mode.")
+    click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
 @main.command()
@@ -115,9 +107,7 @@ def status() -> None:
         if found is None:
             continue
         state = "ready" if found.is_ready else "starting"
-        click.echo(
-            f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode"
-        )
+        click.echo(f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode")
         for node in found.plan.nodes:
             click.echo(f"  {node.name:<14} {node.address:<14} Pods in {node.pod_subnet}")
 

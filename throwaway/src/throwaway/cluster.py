@@ -138,7 +138,7 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
         if running := _ready_and_as_planned(plan):
             return running
         if time.monotonic() > deadline:
-            raise ThrowawayError(f"another 'throwaway up' of {plan.name!r} does not come to an end; try 'throwaway down'")
+            raise ThrowawayError(f"another 'throwaway up' of {plan.name!r} does not end; try 'throwaway down'")
         report("waiting for another 'throwaway up' of the same name")
         time.sleep(0.1)
     report("making certificates and namespaces")
@@ -261,9 +261,7 @@ def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], c
             last = next((line for line in reversed(lines) if not line.startswith("\t")), "(it said nothing)")
             raise ThrowawayError(f"{component} on {node} ended with code {code}: {last[:500]}")
         if time.monotonic() > deadline:
-            raise ThrowawayError(
-                f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again"
-            )
+            raise ThrowawayError(f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again")
         time.sleep(0.05)
 
 

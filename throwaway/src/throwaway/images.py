@@ -92,9 +92,7 @@ def images(binaries: Path) -> list[Image]:
     return [
         Image("registry.k8s.io/pause:3.10.2", program("pause"), ("/pause",)),
         Image("docker.io/hashicorp/http-echo:1.0.0", program("http-echo"), ("/http-echo",)),
-        Image(
-            "registry.k8s.io/e2e-test-images/agnhost:2.66.1", program("agnhost"), ("/agnhost",), ("pause",)
-        ),
+        Image("registry.k8s.io/e2e-test-images/agnhost:2.66.1", program("agnhost"), ("/agnhost",), ("pause",)),
         Image("registry.k8s.io/coredns/coredns:v1.14.7", program("coredns"), ("/coredns",)),
         toolbox(),
     ]
@@ -145,9 +143,7 @@ def _libraries(program: Path) -> list[Path]:
     done = subprocess.run(["ldd", program], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     output = done.stdout + done.stderr
     if "not found" in output:
-        raise ThrowawayError(
-            f"{program} lacks a library: {output.strip().splitlines()[0].strip()}; reinstall it"
-        )
+        raise ThrowawayError(f"{program} lacks a library: {output.strip().splitlines()[0].strip()}; reinstall it")
     if done.returncode and "not a dynamic executable" not in output:
         raise ThrowawayError(f"ldd {program} failed: {output.strip()}")
     return [Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)]

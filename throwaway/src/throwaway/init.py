@@ -27,9 +27,7 @@ from throwaway.components import FOLDER, IMAGES, LOGS, NODE_PATH, Component
 from throwaway.plan import API_PORT, Node, Plan
 
 _RESTART_AFTER_SECONDS = 1.0
-_NODE_NAMESPACES = (
-    linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
-)
+_NODE_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,7 @@ def _run_sandbox(boot: Boot, folders: dict[str, str], control: socket.socket) ->
     presences = [presence, _unix_socket(presence.getsockname())]
     listeners = [socket.socket(fileno=fd) for fd in boot.listeners]
     listeners += [socket.create_server(listener.getsockname()) for listener in listeners]
-    node_controls = {
-        node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)
-    }
+    node_controls = {node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)}
     asyncio.run(_serve_sandbox(boot, control, node_controls, presences, listeners))
 
 
@@ -157,15 +153,11 @@ def _make_private_mounts(folders: dict[str, str]) -> None:
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     for path in ("/run", "/var", "/tmp"):
         linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-        linux.mount(
-            "none", path, flags=linux.MS_SHARED
-        )  # the kubelet's and containerd's mounts reach each other
+        linux.mount("none", path, flags=linux.MS_SHARED)  # the kubelet's and containerd's mounts reach each other
     for path in ("/var/lib", "/var/log", "/var/tmp", LOGS):
         os.makedirs(path)
     os.symlink("/run", "/var/run")
-    linux.mount(
-        "sysfs", "/sys", "sysfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    )
+    linux.mount("sysfs", "/sys", "sysfs", linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     linux.bind(f"/proc/self/fd/{cgroups}", "/sys/fs/cgroup", linux.MS_REC)  # cAdvisor watches it
     for target, fd in kept.items():
         os.makedirs(target)

@@ -79,9 +79,7 @@ def make_plan(name: str = DEFAULT_NAME, nodes: int = 3, proxy_mode: ProxyMode = 
     `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters) or a wrong number.
     """
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
-        raise ThrowawayError(
-            f"{name!r} cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'"
-        )
+        raise ThrowawayError(f"{name!r} cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'")
     if not 1 <= nodes <= MAX_NODES:
         raise ThrowawayError(f"a cluster of {nodes} nodes is not possible: ask for 1 to {MAX_NODES}")
     if proxy_mode not in PROXY_MODES:

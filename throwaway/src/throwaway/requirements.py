@@ -53,13 +53,9 @@ _PROGRAMS = (
     _Program("runc", "containerd starts containers with it", ("runc", "runc", "runc")),
     _Program("ip", "it joins the nodes' networks", ("iproute2", "iproute", "iproute2")),
     _Program("nft", "kube-proxy writes its rules with it", ("nftables", "nftables", "nftables")),
-    _Program(
-        "iptables-save", "kube-proxy writes its rules with it", ("iptables", "iptables-nft", "iptables")
-    ),
+    _Program("iptables-save", "kube-proxy writes its rules with it", ("iptables", "iptables-nft", "iptables")),
     _Program("mount", "the kubelet mounts volumes with it", ("mount", "util-linux", "util-linux")),
-    _Program(
-        "unshare", "it shows whether namespaces are allowed", ("util-linux", "util-linux", "util-linux")
-    ),
+    _Program("unshare", "it shows whether namespaces are allowed", ("util-linux", "util-linux", "util-linux")),
     _Program("setpriv", "it ends a build that is left behind", ("util-linux", "util-linux", "util-linux")),
     _Program("busybox", "it is the shell of the image toolbox", ("busybox-static", "busybox", "busybox")),
     _Program("curl", "it is part of the image toolbox", ("curl", "curl", "curl")),
@@ -104,9 +100,7 @@ def required_program(name: str) -> Path:
 def missing() -> list[Problem]:
     """Everything that this machine lacks; takes about 50 ms."""
     if sys.platform != "linux":
-        return [
-            Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")
-        ]
+        return [Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")]
     programs = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
     return [*_wrong_kernel(), *_missing_programs(programs), *_missing_ids(), *_refused_namespaces()]
 
@@ -262,9 +256,7 @@ def _refused_namespaces() -> Iterator[Problem]:
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu's
     ):
         if _sysctl(sysctl) == wrong:
-            yield Problem(
-                f"permission for user namespaces ({sysctl}={wrong})", why, f"sysctl -w {sysctl}={right}"
-            )
+            yield Problem(f"permission for user namespaces ({sysctl}={wrong})", why, f"sysctl -w {sysctl}={right}")
             return
     step = _TRIAL_STEPS.get(done.returncode, "making namespaces")
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -98,9 +98,7 @@ class Starting:
                 return None
             received = self._control.recv(4096).decode()
             if not received:
-                raise ThrowawayError(
-                    f"cluster {self.sandbox.name!r} was ended by somebody else while it started"
-                )
+                raise ThrowawayError(f"cluster {self.sandbox.name!r} was ended by somebody else while it started")
             self._unread += received
         line, self._unread = self._unread.split("\n", 1)
         node, event, *rest = line.split(" ")
@@ -233,9 +231,7 @@ def _expect(control: socket.socket, message: bytes, process: "subprocess.Popen[s
         process.kill()
         lines = process.stderr.read().strip().splitlines()
         reason = lines[-1] if lines else "it ended without a word"
-    raise ThrowawayError(
-        f"the sandbox could not be made: {reason}; 'throwaway setup' says what this machine lacks"
-    )
+    raise ThrowawayError(f"the sandbox could not be made: {reason}; 'throwaway setup' says what this machine lacks")
 
 
 def _map_ids(pid: int) -> None:
@@ -249,9 +245,7 @@ def _map_ids(pid: int) -> None:
         ranges = ["0", str(own), "1", "1", str(first), str(SUBORDINATE_IDS)]
         done = subprocess.run([f"new{kind}map", str(pid), *ranges], capture_output=True, text=True)
         if done.returncode:
-            raise ThrowawayError(
-                f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing"
-            )
+            raise ThrowawayError(f"new{kind}map failed: {done.stderr.strip()}; 'throwaway setup' says what is missing")
 
 
 def enter_network(sandbox: Sandbox) -> None:
@@ -282,9 +276,7 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
 
 def output_on_node(pid: int, argv: Sequence[str]) -> str:
     """Run a program on a node, as its root, and return what it prints; raises `ThrowawayError` with its complaint."""
-    done = subprocess.run(
-        argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True
-    )
+    done = subprocess.run(argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True)
     if done.returncode:
         raise ThrowawayError(f"{argv[0]} failed on a node: {done.stderr.strip()}")
     return done.stdout
