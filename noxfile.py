@@ -123,9 +123,7 @@ def install(session: nox.Session, *groups: str) -> None:
             shutil.rmtree(VENV, ignore_errors=True)
         unfinished.touch()
         options = [f"--group={group}" for group in groups]
-        session.run_install(
-            "uv", "sync", "--quiet", "--locked", "--inexact", "--python", sys.executable, *options
-        )
+        session.run_install("uv", "sync", "--quiet", "--locked", "--inexact", "--python", sys.executable, *options)
         unfinished.unlink()
 
 
