@@ -9,6 +9,7 @@ A fence has the id `docs/…/page.md:12-19`. The fences of a page share a Python
 the values of numbered placeholders; so, whichever fence is chosen, those above it on its page run before it.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,9 +24,15 @@ from fences.selection import selected_pages
 from fences.story import EarlierFenceFailed, Story
 
 
+@functools.cache
+def fences_of(page: Path) -> list[Fence]:
+    """The fences of a page as it is now; it may be edited while the tests run."""
+    return find_fences(page)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
-        pages = [find_fences(page) for page in selected_pages(metafunc.config)]
+        pages = [fences_of(page.resolve()) for page in selected_pages(metafunc.config)]
     except FenceError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if "fence" in metafunc.fixturenames:
@@ -34,6 +41,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "fences" in metafunc.fixturenames:
         pages = [page for page in pages if page]
         metafunc.parametrize("fences", pages, ids=[page[0].page for page in pages])
+
+
+def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -> None:
+    try:
+        for fence in fences:
+            check_settings(fence)
+            if fence.is_run and fence.language == "console":
+                read_commands(fence)
+        check_names([fence for fence in fences if fence.is_run and fence.language == "python"], eval_example)
+    except FenceError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +63,7 @@ def story_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Pat
     def of(page: Path) -> Story:
         if page not in stories:
             end()
-            stories[page] = Story(page, tmp_path_factory.mktemp(page.stem), cluster)
+            stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster)
         return stories[page]
 
     def end() -> None:
@@ -74,14 +92,3 @@ def test_fence(
         raise pytest.skip.Exception(str(earlier)) from None
     if "test" in fence.settings:
         pytest.skip(fence.settings["reason"])
-
-
-def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -> None:
-    try:
-        for fence in fences:
-            check_settings(fence)
-            if fence.is_run and fence.language == "console":
-                read_commands(fence)
-        check_names([fence for fence in fences if fence.is_run and fence.language == "python"], eval_example)
-    except FenceError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None

@@ -6,7 +6,7 @@ import pytest
 from pytest_examples import EvalExample
 
 from fences.console import Shell, run_console
-from fences.find import Fence, FenceError, check_settings, find_fences
+from fences.find import Fence, FenceError, check_settings
 from fences.leftovers import Cluster, Thing, Things, compare
 from fences.manifest import save_manifest
 from fences.placeholders import Placeholders
@@ -21,10 +21,9 @@ class EarlierFenceFailed(Exception):
 class Story:
     """A page while it is run."""
 
-    def __init__(self, page: Path, folder: Path, cluster: Cluster) -> None:
-        """Prepare to run `page`; `folder` is an empty one for its files."""
-        self._page = page
-        self._fences = [fence for fence in find_fences(page) if not fence.is_picture]
+    def __init__(self, fences: list[Fence], folder: Path, cluster: Cluster) -> None:
+        """Prepare to run all `fences` of a page; `folder` is an empty one for its files."""
+        self._fences = [fence for fence in fences if not fence.is_picture]
         self._next = 0
         self._failed: Fence | None = None
         self._cluster = cluster
@@ -61,7 +60,9 @@ class Story:
         before = self._cluster.at_rest()
         for thing, state in before.items():
             if state.leaving:
-                raise FenceError(f"{self._page}: not run, since {thing} was deleted before and does not go")
+                raise FenceError(
+                    f"{self._fences[0].place()}: not run, since {thing} was deleted before and does not go"
+                )
         return before
 
     def _run(
@@ -104,5 +105,5 @@ class Story:
         if problems:
             listed = "; ".join(f"{thing} {what}" for thing, what in problems.items())
             raise FenceError(
-                f"{self._page}: the cluster cannot be put back after it, start a new one: {listed}"
+                f"{self._fences[0].page}: the cluster cannot be put back after it, start a new one: {listed}"
             )
