@@ -25,9 +25,7 @@ def test_example(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Non
     before = cluster.at_rest()
     try:
         folder = tmp_path_factory.mktemp(program.stem)
-        ran = subprocess.run(
-            [sys.executable, program], cwd=folder, capture_output=True, text=True, timeout=DEADLINE
-        )
+        ran = subprocess.run([sys.executable, program], cwd=folder, capture_output=True, text=True, timeout=DEADLINE)
         assert ran.returncode == 0, ran.stderr
         assert ran.stderr == ""
         what = "the program prints something else (- file, + now)"

@@ -84,9 +84,7 @@ def test_wrong_pages_leave_the_cluster_as_it_was(wrong: Wrong) -> None:
 def test_a_page_on_which_nothing_is_wrong_passes_and_its_skipped_fences_are_listed() -> None:
     ran = run_pages(CASES / "good.md")
     assert ran.returncode == 0, ran.stdout
-    assert re.search(
-        r"= fences not run =+\ntests/cases/good.md:\d+-\d+: it would open an editor\n", ran.stdout
-    )
+    assert re.search(r"= fences not run =+\ntests/cases/good.md:\d+-\d+: it would open an editor\n", ran.stdout)
 
 
 @pytest.mark.cluster
@@ -272,9 +270,7 @@ def test_the_site_renders_a_fence_that_is_not_run(tmp_path: Path) -> None:
         ("<uid>", "0b0f1c5e-3c57-4f0c-8a36-5b7d5b1f0a11", True),
     ],
 )
-def test_a_placeholder_stands_for_its_kind_and_for_nothing_else(
-    page: str, output: str, matches: bool
-) -> None:
+def test_a_placeholder_stands_for_its_kind_and_for_nothing_else(page: str, output: str, matches: bool) -> None:
     assert Placeholders().match(page, output) is matches
 
 
@@ -353,9 +349,7 @@ def test_commands_share_a_shell_and_print_both_streams_in_order(folders: tuple[P
         shell.close()
 
 
-def test_a_difference_is_shown_with_the_line_where_it_begins(
-    tmp_path: Path, folders: tuple[Path, Path]
-) -> None:
+def test_a_difference_is_shown_with_the_line_where_it_begins(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     fence = console(tmp_path, "$ printf 'one\\ntwo\\nthree\\n'\none\n2\nthree\n")
     shell = Shell(*folders)
     try:
@@ -377,7 +371,5 @@ def test_a_snippet_that_hangs_is_ended(
 ) -> None:
     monkeypatch.setattr(python_session, "DEADLINE", 0.5)
     (fence,) = find_fences(write(tmp_path, "```python\nimport time\n\ntime.sleep(60)\n```\n"))
-    with pytest.raises(
-        FenceError, match=r"page\.md:4: time\.sleep\(60\)\nraised TimeoutError: it had not ended"
-    ):
+    with pytest.raises(FenceError, match=r"page\.md:4: time\.sleep\(60\)\nraised TimeoutError: it had not ended"):
         PythonSession(*folders).run(fence, eval_example, capfd)

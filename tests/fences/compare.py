@@ -30,9 +30,7 @@ def fail_on_difference(what: str, page: str, first_line: int, before: list[str],
     if before == after:
         return
     pairs = enumerate(zip(before, after, strict=False))
-    end = min(
-        len(after), len(before) - 1
-    )  # if one begins with the other: the first line too many, or the last
+    end = min(len(after), len(before) - 1)  # if one begins with the other: the first line too many, or the last
     index = next((index for index, (old, new) in pairs if old != new), end)
     diff = difflib.ndiff(before, after)
     shown = "\n".join(f"  {line}".rstrip() for line in diff if not line.startswith("?"))

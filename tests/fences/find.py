@@ -66,9 +66,7 @@ def find_fences(page: Path) -> list[Fence]:
     fences = []
     for found in sorted(_rendered(lines), key=lambda found: found.start):
         if found.quoted:
-            raise FenceError(
-                f"{name}:{found.start + 1}: fences in blockquotes are not run; use an admonition"
-            )
+            raise FenceError(f"{name}:{found.start + 1}: fences in blockquotes are not run; use an admonition")
         inside = lines[found.start + 1 : found.end - 1]
         fences.append(
             Fence(
@@ -102,13 +100,9 @@ def check_settings(fence: Fence) -> None:
     if unknown:
         raise FenceError(f"{fence.place()}: a fence has no attribute {unknown[0]!r}")
     if fence.settings.get("test", "skip") != "skip":
-        raise FenceError(
-            f'{fence.place()}: test={fence.settings["test"]!r} means nothing; only test="skip" does'
-        )
+        raise FenceError(f'{fence.place()}: test={fence.settings["test"]!r} means nothing; only test="skip" does')
     if ("test" in fence.settings) != bool(fence.settings.get("reason", "").strip()):
-        raise FenceError(
-            f'{fence.place()}: a fence that is not run says why: test="skip" reason="…"; both or none'
-        )
+        raise FenceError(f'{fence.place()}: a fence that is not run says why: test="skip" reason="…"; both or none')
     if fence.language not in RUNNABLE and not fence.is_picture and "test" not in fence.settings:
         raise FenceError(
             f"{fence.place()}: a fence is {', '.join(RUNNABLE)} or a picture ({', '.join(_PICTURES)}), not "
@@ -117,9 +111,7 @@ def check_settings(fence: Fence) -> None:
         )
     title = fence.settings.get("title", "")
     if fence.language == "yaml" and fence.is_run and not re.fullmatch(r"[\w.-]+\.yaml", title):
-        raise FenceError(
-            f'{fence.place()}: a yaml fence needs the name of its file, as in title="service.yaml"'
-        )
+        raise FenceError(f'{fence.place()}: a yaml fence needs the name of its file, as in title="service.yaml"')
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,7 @@ class Cluster:
         labels = dict.fromkeys(now["labels"]) | state["labels"]  # null removes a label
         spec = {name: state[name] for name in _NODE_FIELDS}
         patch = {"metadata": {"labels": labels}, "spec": spec}
-        self._api.request(
-            "patch", node.path, body=patch, content_type="application/merge-patch+json", serialize=False
-        )
+        self._api.request("patch", node.path, body=patch, content_type="application/merge-patch+json", serialize=False)
 
     def _list(self, resource: Any, from_cache: bool) -> list[dict[str, Any]]:
         accept = "application/json" if resource.kind == "Node" else _METADATA_ONLY
@@ -143,15 +141,11 @@ def compare(before: Things, now: Things) -> dict[Thing, str]:
     """What was left behind, is gone or was changed between two listings."""
     made = [thing for thing in now if thing not in before]
     namespaces = {thing.name for thing in made if thing.kind == "Namespace"}
-    left = [
-        thing for thing in made if thing.namespace not in namespaces
-    ]  # what is inside goes without saying
+    left = [thing for thing in made if thing.namespace not in namespaces]  # what is inside goes without saying
     gone = [thing for thing in before if thing not in now]
     changed = [thing for thing in before if thing in now and before[thing] != now[thing]]
     return (
-        dict.fromkeys(left, "was left behind")
-        | dict.fromkeys(gone, "is gone")
-        | dict.fromkeys(changed, "was changed")
+        dict.fromkeys(left, "was left behind") | dict.fromkeys(gone, "is gone") | dict.fromkeys(changed, "was changed")
     )
 
 

@@ -165,11 +165,7 @@ class Placeholders:
 def unknown(line: str) -> list[str]:
     """The names in angle brackets in a line that are no placeholder of any kind."""
     names = [name for name in _PLACEHOLDER.findall(line) if name not in _KUBECTL_SAYS]
-    return [
-        name
-        for name in names
-        if name not in KINDS and not (_kind(name) in KINDS and KINDS[_kind(name)].binds)
-    ]
+    return [name for name in names if name not in KINDS and not (_kind(name) in KINDS and KINDS[_kind(name)].binds)]
 
 
 def known(line: str) -> list[str]:
@@ -192,7 +188,4 @@ def _table(rows: list[list[str]]) -> list[str]:
         for row in rows
     ]
     widths = [max(len(cell) for cell in column) for column in zip(*filled, strict=True)]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in filled
-    ]
+    return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in filled]

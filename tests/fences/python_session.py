@@ -67,9 +67,7 @@ class PythonSession:
         if other_output == "KeyboardInterrupt in example":  # run_code swallows Ctrl+C
             raise KeyboardInterrupt
         if other_output:
-            raise FenceError(
-                f"{fence.place()}: it shows more than what it prints with print():\n{other_output}"
-            )
+            raise FenceError(f"{fence.place()}: it shows more than what it prints with print():\n{other_output}")
         _check_for_orphans(fence, prints)
         printed = prints.updated_print_statements(fence) or fence.source
         if eval_example.update_examples:
