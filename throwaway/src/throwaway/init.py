@@ -72,6 +72,14 @@ def plan_from_dict(fields: dict[str, object]) -> Plan:
     return Plan(**{**fields, "nodes": tuple(Node(**node) for node in nodes)})  # type: ignore[arg-type]
 
 
+def read_line(control: socket.socket) -> str:
+    """One line without its end, and not a byte of the next one, which is for another reader; "" at the end."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := control.recv(1)):
+        line += byte
+    return line.decode().rstrip("\n")
+
+
 def main() -> None:
     """Enter new namespaces and become, by a fork, their first process."""
     boot = Boot.from_json(sys.stdin.read())
@@ -97,7 +105,7 @@ def _enter_namespaces(boot: Boot, control: socket.socket) -> None:
             linux.bind(source, folders[target])
     linux.unshare(linux.CLONE_NEWUSER)
     control.sendall(b"map\n")  # ids can be mapped from outside only
-    if control.recv(64) != b"mapped\n":
+    if read_line(control) != "mapped":
         raise SystemExit(1)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -200,7 +208,7 @@ def _start_node(boot: Boot, number: int, node: Node) -> socket.socket:
         theirs.sendall(f"{pid}\n".encode())
         os._exit(0)
     theirs.close()
-    pid = int(ours.recv(16))
+    pid = int(read_line(ours))
     _ip(
         f"link add veth{number} type veth peer name eth0 netns {pid}",
         f"link set veth{number} master nodes up",
@@ -218,7 +226,7 @@ def _run_node(boot: Boot, node: Node, control: socket.socket) -> None:
     _write_files(boot.files[node.name])
     if os.path.isdir(IMAGES):
         _use_image_store(Path(IMAGES), Path("/var/lib/containerd"))
-    if control.recv(64) != b"connected\n":
+    if read_line(control) != "connected":
         raise SystemExit(1)
     _ip(
         "link set lo up",

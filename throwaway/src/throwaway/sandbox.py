@@ -21,7 +21,7 @@ from typing import NoReturn
 from throwaway import linux
 from throwaway.components import Component
 from throwaway.errors import ThrowawayError
-from throwaway.init import Boot
+from throwaway.init import Boot, read_line
 from throwaway.plan import Plan
 from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
 
@@ -204,10 +204,10 @@ def start(
     process.stdin.close()
     control.settimeout(_HANDSHAKE_SECONDS)
     try:
-        _expect(control, b"map\n", process)
+        _expect(control, "map", process)
         _map_ids(process.pid)
         control.sendall(b"mapped\n")
-        _expect(control, b"ready\n", process)
+        _expect(control, "ready", process)
     except TimeoutError:
         process.kill()
         raise ThrowawayError(
@@ -221,11 +221,11 @@ def start(
     return Starting(sandbox, control)
 
 
-def _expect(control: socket.socket, message: bytes, process: "subprocess.Popen[str]") -> None:
-    received = control.recv(4096)
+def _expect(control: socket.socket, message: str, process: "subprocess.Popen[str]") -> None:
+    received = read_line(control)
     if received == message:
         return
-    reason = received.decode().removeprefix("failed ").strip()
+    reason = received.removeprefix("failed ")
     if not reason:
         assert process.stderr
         process.kill()
