@@ -65,9 +65,7 @@ def start_pods(core: client.CoreV1Api) -> None:
     toolbox = {
         "metadata": {"name": "toolbox"},
         "spec": {
-            "containers": [
-                {"name": "toolbox", "image": "localhost/toolbox:1", "command": ["sleep", "infinity"]}
-            ],
+            "containers": [{"name": "toolbox", "image": "localhost/toolbox:1", "command": ["sleep", "infinity"]}],
             "terminationGracePeriodSeconds": 1,
         },
     }
@@ -150,9 +148,7 @@ def let_nodes_answer_by_their_own_pods(core: client.CoreV1Api, urls: dict[str, s
     wait_until(lambda: ask(urls["control-plane"]) is None)
     homes = {pod.spec.node_name for pod in echo_servers(core)}
     print("\nWith externalTrafficPolicy Local, who answers?")
-    print(
-        f"  control-plane, which runs none of the Pods: {yes_or_no(ask(urls['control-plane']) is not None)}"
-    )
+    print(f"  control-plane, which runs none of the Pods: {yes_or_no(ask(urls['control-plane']) is not None)}")
     print(f"  Nodes that run one: {yes_or_no(all(ask(urls[node]) for node in homes))}")
 
 

@@ -246,8 +246,8 @@ def host_state() -> dict[str, str]:
         "net/netfilter/nf_conntrack_max", "net/ipv4/ip_unprivileged_port_start", "user/max_user_namespaces",
     )  # fmt: skip
     for name in sysctls:  # those that a kubelet, kube-proxy or CNI plugin would like to write
-        path = Path("/proc/sys") / name
-        state[name] = path.read_text() if os.access(path, os.R_OK) else ""
+        sysctl = Path("/proc/sys") / name
+        state[name] = sysctl.read_text() if os.access(sysctl, os.R_OK) else ""
     return state
 
 
