@@ -134,8 +134,8 @@ def cluster(session: nox.Session, name: str, *options: str) -> Iterator[None]:
         session.log(f"Cluster {name!r} is running already; it stays until 'throwaway down'")
         yield
         return
+    session.run("throwaway", "up", "--new", f"--name={name}", *options)  # if it fails, it leaves nothing
     try:
-        session.run("throwaway", "up", f"--name={name}", *options)
         yield
     finally:
         with undisturbed():

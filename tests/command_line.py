@@ -1,5 +1,8 @@
 """The command line as a user calls it, and what its tests look at."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +21,11 @@ class CommandLine:
     def __call__(self, *arguments: str, timeout: float = 180) -> "subprocess.CompletedProcess[str]":
         """Run it to its end and return its output and exit code."""
         with self.start(*arguments) as process:
-            output, error = process.communicate(timeout=timeout)
+            try:
+                output, error = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
         return subprocess.CompletedProcess(arguments, process.returncode, output, error)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -41,6 +48,18 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = 60) 
     while not condition():
         assert time.monotonic() < deadline, f"not so within {seconds:.0f} s: {what}"
         time.sleep(0.1)
+
+
+def descendants(pid: int) -> set[int]:
+    """A process, and all that it started directly or through others."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
 
 
 def sandbox_processes(name: str) -> list[int]:

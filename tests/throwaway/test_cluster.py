@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, eventually, sandbox_processes
+from command_line import CommandLine, descendants, eventually, sandbox_processes
 from throwaway import build, sandbox
 from throwaway.plan import PROXY_MODES
 
@@ -72,7 +72,7 @@ def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
     both = [throwaway.start("up", "--name", name, "--nodes", "1") for _ in range(2)]
     outputs = [process.communicate(timeout=180) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    assert sandbox_processes(name)
+    assert len(sandbox_processes(name)) == 2, "the first process of one sandbox, and that of its one node"
     throwaway("down", "--name", name)
 
 
@@ -154,9 +154,10 @@ def test_killing_up_at_any_stage_leaves_nothing(throwaway: CommandLine, stage: s
             break
     else:
         pytest.fail(f"'up' ended without the stage {stage!r}")
+    started = {child for pid in [process.pid, *sandbox_processes(name)] for child in descendants(pid)}
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    eventually(lambda: not sandbox_processes(name), "no process of the cluster is left", 20)
+    eventually(lambda: not running(started), "no process of the cluster is left", 20)
     assert host_state() == before
     assert sandbox.find(name) is None
 
@@ -167,8 +168,10 @@ def test_killing_the_first_process_ends_all_and_status_forgets_it(throwaway: Com
     assert throwaway("up", "--name", name, "--nodes", "2").returncode == 0
     found = sandbox.find(name)
     assert found
+    started = descendants(found.pid)
+    assert len(started) > 10
     os.kill(found.pid, signal.SIGKILL)
-    eventually(lambda: not sandbox_processes(name), "no process of the cluster is left", 20)
+    eventually(lambda: not running(started), "no process of the cluster is left", 20)
     assert host_state() == before
     assert name not in throwaway("status").stdout
 
@@ -214,6 +217,11 @@ def test_the_host_is_the_same_before_during_and_after(throwaway: CommandLine) ->
     assert sandbox.find(name) is None
 
 
+def running(pids: set[int]) -> set[int]:
+    """Those processes that have not ended."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
 def kill_children(init: int, program: str) -> None:
     """Kill the children of a node's init that are called so."""
     with contextlib.suppress(OSError):  # all of them may be gone
@@ -223,7 +231,7 @@ def kill_children(init: int, program: str) -> None:
 
 
 def host_state() -> dict[str, str]:
-    """What a cluster could leave on a machine: links, routes, rules, mounts, cgroups, sockets."""
+    """What a cluster could leave on a machine or set there: links, routes, rules, mounts, cgroups, files, sysctls."""
     commands = {
         "links": ["ip", "-brief", "link"],
         "addresses": ["ip", "-brief", "address"],
@@ -238,8 +246,12 @@ def host_state() -> dict[str, str]:
         what: subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": path}).stdout
         for what, command in commands.items()
     }
-    state["mounts"] = Path("/proc/self/mountinfo").read_text()
-    state["cgroups"] = "\n".join(sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/") if path.is_dir()))
+    ours = ("throwaway", "kube", "containerd", "cni")  # other programs mount and make cgroups, too
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    state["mounts"] = "\n".join(line for line in mounts if any(word in line for word in ours))
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/")]
+    state["cgroups"] = "\n".join(sorted(path for path in cgroups if any(word in path for word in ours)))
+    state["kubectl"] = "\n".join(sorted(map(str, Path.home().glob(".kube/**/"))))
     sysctls = (
         "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
         "net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/all/route_localnet",
@@ -324,7 +336,68 @@ def test_inside_the_shell_the_cluster_is_found_as_outside(throwaway: CommandLine
 
 
 def test_up_inside_a_shell_is_refused_in_one_line(throwaway: CommandLine, cluster_name: str) -> None:
-    inside = throwaway(
-        "shell", "--name", cluster_name, "--", sys.executable, "-m", "throwaway", "up", "--name", "nested"
-    )
+    name = f"nested-{os.getpid()}"
+    throwaway.started.add(name)
+    inside = throwaway("shell", "--name", cluster_name, "--", sys.executable, "-m", "throwaway", "up", "--name", name)
     assert inside.stderr.startswith("throwaway: a cluster cannot be started inside another one's 'throwaway shell'")
+
+
+def test_up_minds_neither_the_working_folder_nor_a_proxy(
+    throwaway: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files there must not be taken for Python's own modules; no proxy leads to a cluster."""
+    name = f"odd-place-{os.getpid()}"
+    (tmp_path / "json.py").write_text("raise SystemExit('a module of the working folder was imported')")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # for the command line, which -m starts from this folder too
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    up = throwaway("up", "--name", name, "--nodes", "1")
+    assert up.returncode == 0, up.stderr
+    found = sandbox.find(name)
+    assert found
+    assert os.readlink(f"/proc/{found.pid}/cwd") == "/"
+    curl = throwaway("shell", "--name", name, "--", "curl", "-sk", "https://172.30.0.11:6443/healthz")
+    assert curl.stdout == "ok", curl.stderr
+    throwaway("down", "--name", name)
+
+
+def test_a_name_that_another_accounts_program_has_taken_is_said_and_nothing_is_killed(throwaway: CommandLine) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can play another account")
+    name = f"squatted-{os.getpid()}"
+    listen = "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1].replace('@', chr(0))); s.listen()"
+    code = f"import os, socket, sys; os.setresuid(61299, 61299, 61299); {listen}; print(flush=True); sys.stdin.read()"
+    squatter = [sys.executable, "-c", code, f"@throwaway/0/{name}"]
+    with subprocess.Popen(squatter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdin
+        process.stdout.readline()
+        down = throwaway("down", "--name", name)
+        assert (down.returncode, down.stderr) == (
+            1,
+            "throwaway: another account's program has taken the name of this cluster; choose another --name\n",
+        )
+        status = throwaway("status")
+        assert status.returncode == 0
+        assert name in status.stderr
+        assert process.poll() is None
+        process.stdin.close()
+
+
+def test_a_dead_node_is_shown(throwaway: CommandLine) -> None:
+    name = f"dead-node-{os.getpid()}"
+    assert throwaway("up", "--name", name, "--nodes", "2").returncode == 0
+    found = sandbox.find(name)
+    assert found
+    os.kill(found.node_pid("worker1"), signal.SIGKILL)
+    eventually(lambda: not found.has_node("worker1"), "worker1 is dead")
+    lines = throwaway("status").stdout.splitlines()
+    assert lines[lines.index(next(line for line in lines if line.startswith(name))) + 2].endswith("(dead)")
+    throwaway("down", "--name", name)
+
+
+@pytest.mark.parametrize("command", ["down", "shell", "kubeconfig"])
+def test_a_name_that_cannot_be_is_refused_by_every_command(throwaway: CommandLine, command: str) -> None:
+    refused = throwaway(command, "--name", "x" * 200)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'\n")

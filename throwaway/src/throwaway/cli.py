@@ -16,7 +16,7 @@ from throwaway import cluster as clusters
 from throwaway.cluster import find_or_fail
 from throwaway.components import KUBECONFIG, NODE_PATH
 from throwaway.errors import ThrowawayError
-from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, make_plan
+from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, check_name, make_plan
 
 _SHELL_VARIABLE = "THROWAWAY_CLUSTER"  # set in 'throwaway shell', for prompts and scripts too
 
@@ -34,21 +34,32 @@ class _Group(click.Group):
             context.exit(1)
         except BrokenPipeError:
             context.exit(141)
+        except OSError as error:
+            if context.params.get("debug"):
+                traceback.print_exc()
+            click.echo(f"throwaway: {error}; 'throwaway --debug …' shows where", err=True)
+            context.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def main(debug: bool) -> None:
-    r"""A throwaway Kubernetes cluster: real components, several nodes, one Linux machine, no Docker, no root.
+    """A throwaway Kubernetes cluster: real components, several nodes, one Linux machine, no Docker, no root.
 
     \b
     throwaway up            start a cluster of three nodes (some seconds; the first time it is built: minutes)
     throwaway shell         a shell in its network, with kubectl: curl http://NODE-ADDRESS:NODE-PORT works there
     throwaway down          end it; nothing is left
-    """
+    """  # noqa: D301 - click looks for the backspace itself
 
 
-_name = click.option("--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Which cluster.")
+def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    return check_name(name)
+
+
+_name = click.option(
+    "--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", callback=_checked, help="Which cluster."
+)
 
 
 @main.command()
@@ -61,7 +72,8 @@ _name = click.option("--name", default=DEFAULT_NAME, show_default=True, metavar=
     show_default=True,
     help="kube-proxy's mode.",
 )
-def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
+@click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
+def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
@@ -70,6 +82,8 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
     plan = make_plan(name, nodes, proxy_mode)
     if _SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
+    if new and sandbox.find(name):
+        raise ThrowawayError(f"cluster {name!r} runs already; 'throwaway down --name {name}' ends it")
     requirements.require()
     with _progress() as display:
         built = build.ensure(display.build)
@@ -77,7 +91,8 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
         clusters.up(plan, built, display.step)
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
-    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {nodes} nodes, kube-proxy in {proxy_mode} mode.")
+    count = "1 node" if nodes == 1 else f"{nodes} nodes"
+    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {count}, kube-proxy in {proxy_mode} mode.")
     click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
@@ -86,7 +101,7 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode) -> None:
 @click.option("--all", "every", is_flag=True, help="End every cluster of this account.")
 def down(name: str, every: bool) -> None:
     """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
-    for each in sandbox.names() if every else [name]:
+    for each in _own_names() if every else [name]:
         running = sandbox.find(each)
         if running is None:
             click.echo(f"No cluster {each!r} is running.")
@@ -99,7 +114,7 @@ def down(name: str, every: bool) -> None:
 @main.command()
 def status() -> None:
     """List the clusters of this account and their nodes."""
-    names = sandbox.names()
+    names = _own_names()
     if not names:
         click.echo("No cluster is running. Start one with 'throwaway up'.")
     for name in names:
@@ -109,7 +124,20 @@ def status() -> None:
         state = "ready" if found.is_ready else "starting"
         click.echo(f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode")
         for node in found.plan.nodes:
-            click.echo(f"  {node.name:<14} {node.address:<14} Pods in {node.pod_subnet}")
+            state = "" if found.sandbox.has_node(node.name) else "  (dead)"
+            click.echo(f"  {node.name:<14} {node.address:<14} Pods in {node.pod_subnet}{state}")
+
+
+def _own_names() -> list[str]:
+    """The names of our clusters; a name that somebody else's program has taken is said, and passed over."""
+    own = []
+    for name in sandbox.names():
+        try:
+            if sandbox.find(name):
+                own.append(name)
+        except ThrowawayError as error:
+            click.echo(f"{name}: {error}", err=True)
+    return own
 
 
 @main.command()
@@ -162,9 +190,7 @@ def shell(name: str, command: tuple[str, ...]) -> None:
     """
     running = find_or_fail(name)
     environment = {
-        **os.environ,
-        "KUBECONFIG": str(running.kubeconfig),
-        "PATH": f"{running.bin}:{os.environ.get('PATH', os.defpath)}",
+        **running.environment,
         _SHELL_VARIABLE: name,
         sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
     }

@@ -16,16 +16,16 @@ from typing import Any
 
 from throwaway import components, pki, sandbox
 from throwaway.build import Built
-from throwaway.components import BIN, IMAGES, KUBECONFIG, LOGS
+from throwaway.components import BIN, IMAGES, KEPT, KUBECONFIG, LOGS
 from throwaway.errors import ThrowawayError
-from throwaway.init import plan_from_dict
-from throwaway.plan import Node, Plan
+from throwaway.plan import DEFAULT_NAME, Node, Plan, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
 
 _PLAN = f"{components.FOLDER}/plan.json"
+_BIN_OUTSIDE = f"{components.FOLDER}/bin-outside"
 _START_SECONDS = 120.0
 """How long a cluster may take until it is ready, on a machine that is busy with other things."""
 
@@ -49,7 +49,7 @@ class Cluster:
     @property
     def is_ready(self) -> bool:
         """Whether its start was completed."""
-        return (self.sandbox.root / f"{components.FOLDER}/kept".lstrip("/")).exists()
+        return self._inside(KEPT).exists()
 
     @property
     def kubeconfig(self) -> Path:
@@ -58,8 +58,23 @@ class Cluster:
 
     @property
     def bin(self) -> Path:
-        """The folder with kubectl and the cluster's other programs."""
-        return self._inside(BIN)
+        """The folder of this machine with kubectl and the cluster's other programs."""
+        return Path(self._inside(_BIN_OUTSIDE).read_text())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process' environment, made fit for clients of the cluster.
+
+        Nothing in it leads elsewhere: no proxy, for none can be reached from the cluster's network, no kuberc, and no
+        cache of API discovery in the home folder, since each cluster has a port of its own.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        return kept | {
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(self._inside("/tmp/kubectl-cache")),
+            "KUBERC": "off",
+            "PATH": f"{self.bin}:{os.environ.get('PATH', os.defpath)}",
+        }
 
     def logs(self, node: str) -> dict[str, Path]:
         """The logs of a node's components, by component."""
@@ -77,19 +92,11 @@ class Cluster:
         """The first process of a node; raises `ThrowawayError` when there is no such node."""
         return self.sandbox.node_pid(self.plan.node(node).name)
 
-    def kubectl(self, *arguments: str, text: str | None = None) -> str:
-        """Run kubectl as an administrator and return what it prints; raises `ThrowawayError` with its message."""
-        process = self.start_kubectl(*arguments)
-        output, error = process.communicate(text)
-        if process.returncode:
-            raise ThrowawayError(f"kubectl {arguments[0]} failed: {error.strip()}")
-        return output
-
     def start_kubectl(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start kubectl as an administrator with pipes for input, output and errors."""
+        """Start kubectl as an administrator with pipes for input, output and errors; it ends with this process."""
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", self.bin / "kubectl", *arguments],  # it is not to outlive this process
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            ["setpriv", "--pdeathsig", "KILL", self.bin / "kubectl", *arguments],
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -119,7 +126,7 @@ def find(name: str) -> Cluster | None:
 def find_or_fail(name: str) -> Cluster:
     """Like `find`, for those who need one that is ready: raises `ThrowawayError` that says how to start it."""
     cluster = find(name)
-    option = "" if name == "throwaway" else f" --name {name}"
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
     if cluster is None:
         raise ThrowawayError(f"no cluster {name!r} is running; start it with 'throwaway up{option}'")
     if not cluster.is_ready:
@@ -138,7 +145,10 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
         if running := _ready_and_as_planned(plan):
             return running
         if time.monotonic() > deadline:
-            raise ThrowawayError(f"another 'throwaway up' of {plan.name!r} does not end; try 'throwaway down'")
+            raise ThrowawayError(
+                f"the name {plan.name!r} is taken, and no cluster of yours became ready under it;"
+                " try 'throwaway down' or another --name"
+            )
         report("waiting for another 'throwaway up' of the same name")
         time.sleep(0.1)
     report("making certificates and namespaces")
@@ -150,7 +160,7 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
         plan,
         folders={BIN: str(built.bin), IMAGES: str(built.images)},
         files={
-            "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan))},
+            "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan)), _BIN_OUTSIDE: str(built.bin)},
             **{node.name: components.files(plan, certificates, node) for node in plan.nodes},
         },
         components={node.name: components.components(plan, node) for node in plan.nodes},
@@ -181,24 +191,18 @@ def _bring_up(cluster: Cluster, starting: Starting, server: str, authority: str,
     report("starting the nodes")
     # Nodes exist before their kubelets start, so that each has the range of Pod addresses that its routes are for.
     objects = [_node_object(plan, node) for node in plan.nodes]
-    cluster.kubectl("create", "--validate=false", "-f", "-", text=json.dumps(_list_of(objects)))
+    _kubectl(cluster, starting, "create", "--validate=false", "-f", "-", text=json.dumps(_list_of(objects)))
     for node in plan.nodes:
         for component in components.components(plan, node):
             if component.name not in at_first:
                 starting.start(node.name, component.name)
     manifest = resources.files("throwaway.addons").joinpath("coredns.yaml").read_text()
     manifest = string.Template(manifest).substitute(dns_service=plan.dns_service)
-    cluster.kubectl("create", "--validate=false", "-f", "-", text=manifest)
-    _wait_for_kubectl(cluster, starting, "wait", "--for=condition=Ready", "nodes", "--all")
+    _kubectl(cluster, starting, "create", "--validate=false", "-f", "-", text=manifest)
+    wait = ("wait", f"--timeout={_START_SECONDS:.0f}s")
+    _kubectl(cluster, starting, *wait, "--for=condition=Ready", "nodes", "--all")
     report("starting CoreDNS")
-    _wait_for_kubectl(
-        cluster,
-        starting,
-        "wait",
-        "--for=condition=Available",
-        "deployment/coredns",
-        "--namespace=kube-system",
-    )
+    _kubectl(cluster, starting, *wait, "--for=condition=Available", "deployment/coredns", "--namespace=kube-system")
 
 
 def _node_object(plan: Plan, node: Node) -> dict[str, Any]:
@@ -222,25 +226,24 @@ def _list_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _answers(url: str, context: ssl.SSLContext) -> bool:
     """Whether the API server answers 200; /readyz is open to everybody (RBAC: system:public-info-viewer)."""
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with urllib.request.urlopen(url, context=context, timeout=5) as answer:
+        with urllib.request.build_opener(*handlers).open(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:  # refused, reset, or an HTTP error
         return False
 
 
-def _wait_for_kubectl(cluster: Cluster, starting: Starting, *arguments: str) -> None:
-    process = cluster.start_kubectl(*arguments, f"--timeout={_START_SECONDS:.0f}s")
+def _kubectl(cluster: Cluster, starting: Starting, *arguments: str, text: str = "") -> None:
+    """Run kubectl, giving up as `_wait` does; raises `ThrowawayError` with its message when it fails."""
+    process = cluster.start_kubectl(*arguments)
     try:
-        _wait(
-            cluster,
-            starting,
-            lambda: process.poll() is not None,
-            f"kubectl {' '.join(arguments)} did not end",
-        )
+        assert process.stdin and process.stderr
+        process.stdin.write(text)
+        process.stdin.close()
+        _wait(cluster, starting, lambda: process.poll() is not None, f"'kubectl {arguments[0]}' has not ended")
         if process.returncode:
-            assert process.stderr
-            raise ThrowawayError(f"kubectl {' '.join(arguments)} failed: {process.stderr.read().strip()}")
+            raise ThrowawayError(f"'kubectl {' '.join(arguments)}' failed: {process.stderr.read().strip()}")
     finally:
         process.kill()
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from throwaway.pki import KeyPair, Pki
 from throwaway.plan import API_PORT, Node, Plan
+from throwaway.requirements import SYSTEM_PATH
 
 FOLDER = "/run/throwaway"
 BIN = f"{FOLDER}/bin"
 IMAGES = f"{FOLDER}/images"
+KEPT = f"{FOLDER}/kept"
+"""A file that is there once the cluster's start was completed."""
 LOGS = f"{FOLDER}/log"
-NODE_PATH = f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NODE_PATH = f"{BIN}:{SYSTEM_PATH}"
 KUBECONFIG = f"{FOLDER}/kubeconfig"
 _CNI = f"{FOLDER}/cni"
 _PKI = f"{FOLDER}/pki"

@@ -59,7 +59,7 @@ def make(binaries: Path, tars: list[Path], store: Path) -> None:
             )
             sandbox.output_on_node(node_pid, command)
         starting.stop(node.name, "containerd")  # its databases are whole only when nobody writes to them
-        _wait_for(lambda: starting.ended_component() is not None, "containerd did not stop")
+        _wait_for(lambda: starting.ended_component() == (node.name, "containerd", 0), "containerd did not stop")
         _copy(inside / "var/lib/containerd", store)
     finally:
         starting.sandbox.end()

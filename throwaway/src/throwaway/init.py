@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from throwaway import linux
-from throwaway.components import FOLDER, IMAGES, LOGS, NODE_PATH, Component
-from throwaway.plan import API_PORT, Node, Plan
+from throwaway.components import FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, Component
+from throwaway.plan import API_PORT, Node, Plan, plan_from_dict
 
 _RESTART_AFTER_SECONDS = 1.0
 _NODE_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
@@ -65,13 +65,6 @@ class Boot:
         return Boot(**fields)
 
 
-def plan_from_dict(fields: dict[str, object]) -> Plan:
-    """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON."""
-    nodes = fields["nodes"]
-    assert isinstance(nodes, list)
-    return Plan(**{**fields, "nodes": tuple(Node(**node) for node in nodes)})  # type: ignore[arg-type]
-
-
 def read_line(control: socket.socket) -> str:
     """One line without its end, and not a byte of the next one, which is for another reader; "" at the end."""
     line = b""
@@ -97,7 +90,7 @@ def _enter_namespaces(boot: Boot, control: socket.socket) -> None:
     if os.getuid() == 0:
         # Root's own folders may be closed to the account that root becomes below: show them elsewhere first.
         linux.unshare(linux.CLONE_NEWNS)
-        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
         linux.mount("tmpfs", "/run", "tmpfs", options="mode=755")
         for number, (target, source) in enumerate(folders.items()):
             folders[target] = f"/run/{number}"
@@ -155,7 +148,8 @@ def _unix_socket(name: bytes | str) -> socket.socket:
 
 def _make_private_mounts(folders: dict[str, str]) -> None:
     """Give this mount namespace its own /run, /var, /tmp, /proc and /sys; keep `folders` visible in them."""
-    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    # As slaves, the host's mounts stay in nobody's way: what is unmounted there is unmounted here as well.
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
     kept = {target: os.open(source, os.O_PATH) for target, source in folders.items()}
     cgroups = os.open("/sys/fs/cgroup", os.O_PATH)
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
@@ -273,6 +267,8 @@ async def _serve_node(components: dict[str, Component], control: socket.socket) 
     reader, writer = await asyncio.open_unix_connection(sock=control)
 
     def start(component: Component) -> None:
+        if component.name in stopped:
+            return  # since its restart was planned
         log = f"{LOGS}/{component.name}.log"
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(
@@ -292,8 +288,7 @@ async def _serve_node(components: dict[str, Component], control: socket.socket) 
         for pid, code in _reap():
             if component := running.pop(pid, None):
                 writer.write(f"exited {component.name} {code}\n".encode())
-                if component.name not in stopped:
-                    loop.call_later(_RESTART_AFTER_SECONDS, start, component)
+                loop.call_later(_RESTART_AFTER_SECONDS, start, component)
 
     loop.add_signal_handler(signal.SIGCHLD, reap)
     while line := await reader.readline():
@@ -329,7 +324,8 @@ async def _serve_sandbox(
     while line := (await reader.readline()).decode():
         command, *rest = line.split()
         if command == "keep":
-            Path(f"{FOLDER}/kept").touch()
+            Path(KEPT).touch()
+            writer.write(b"kept\n")
             break
         node, component = rest
         nodes[node][1].write(f"{command} {component}\n".encode())
@@ -340,8 +336,10 @@ async def _serve_sandbox(
 
 
 async def _pass_on(node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Tell the starter what a node's init reports, with the node's name in front; log it in any case."""
-    while line := (await reader.readline()).decode():
+    """Tell the starter what a node's init reports, its end too, with the node's name in front; log it in any case."""
+    line = ""
+    while line != "failed it has died\n":
+        line = (await reader.readline()).decode() or "failed it has died\n"
         print(f"{node}: {line}", end="", flush=True)
         if not writer.is_closing():
             writer.write(f"{node} {line}".encode())

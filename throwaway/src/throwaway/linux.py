@@ -7,6 +7,7 @@ and arm64.
 import ctypes
 import fcntl
 import os
+import signal
 import struct
 from pathlib import Path
 
@@ -23,13 +24,14 @@ MS_NODEV = 0x4
 MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
-MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
 MS_SHARED = 0x100000
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 0x1
 _NS_GET_OWNER_UID = 0xB704
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _SYS_MOUNT_SETATTR = 442
 
@@ -77,6 +79,11 @@ def make_mounts_read_only(top: str) -> None:
 def set_dumpable() -> None:
     """Give this process' `/proc` entry back to its owner, who lost it when the process changed its ids."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends, see PR_SET_PDEATHSIG in prctl(2)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def namespace_owner(pid: int) -> int:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from throwaway.errors import ThrowawayError
 
@@ -72,14 +72,25 @@ class Plan:
         raise ThrowawayError(f"cluster {self.name!r} has no node {name!r}; its nodes are {names}")
 
 
+def check_name(name: str) -> str:
+    """The name as it is; raises `ThrowawayError` unless it is a DNS label (RFC 1123) of at most 32 characters."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
+        raise ThrowawayError(f"{name!r} cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'")
+    return name
+
+
+def plan_from_dict(fields: dict[str, Any]) -> Plan:
+    """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON."""
+    return Plan(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
+
+
 def make_plan(name: str = DEFAULT_NAME, nodes: int = 3, proxy_mode: ProxyMode = "nftables") -> Plan:
     """Decide a cluster's names and addresses.
 
     `nodes` counts the control plane, which is a node of its own: with 1 it also runs ordinary Pods. Raises
     `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters) or a wrong number.
     """
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
-        raise ThrowawayError(f"{name!r} cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'")
+    check_name(name)
     if not 1 <= nodes <= MAX_NODES:
         raise ThrowawayError(f"a cluster of {nodes} nodes is not possible: ask for 1 to {MAX_NODES}")
     if proxy_mode not in PROXY_MODES:

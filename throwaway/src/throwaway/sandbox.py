@@ -5,6 +5,7 @@ Nothing on disk says that it exists: its first process holds a socket in Linux' 
 away with the process and cannot be taken twice.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
 # Ids for the sandbox of a root account: above all that useradd and systemd hand out (systemd, "Users, Groups, UIDs").
 _FIRST_ID_FOR_ROOT = 0x70000000
 _HANDSHAKE_SECONDS = 30.0
+_END_SECONDS = 60.0
 ACCOUNT_VARIABLE = "THROWAWAY_ACCOUNT"
 """The environment variable that tells programs in a cluster's network which account started them."""
 
@@ -61,16 +63,23 @@ class Sandbox:
             f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'"
         )
 
-    def end(self) -> None:
-        """Kill the first process, and so all; returns when none is left (at most a second or two)."""
+    def has_node(self, node: str) -> bool:
+        """Whether a node's first process is alive."""
         try:
-            process = os.pidfd_open(self.pid)
+            return bool(self.node_pid(node))
+        except (ThrowawayError, OSError):
+            return False
+
+    def end(self) -> None:
+        """Kill the first process, and so all; returns when none is left.
+
+        That takes a second at most; raises `ThrowawayError` when the kernel needs longer than a minute.
+        """
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError), os.fdopen(os.pidfd_open(self.pid)) as process:
             _check_owner(self.pid)
-        except ProcessLookupError:
-            return
-        with os.fdopen(process):
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-            select.select([process], [], [], 60)
+            signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
+            if not select.select([process], [], [], _END_SECONDS)[0]:
+                raise ThrowawayError(f"process {self.pid} was killed {_END_SECONDS:.0f} s ago and has not ended yet")
 
 
 class Starting:
@@ -103,13 +112,17 @@ class Starting:
         line, self._unread = self._unread.split("\n", 1)
         node, event, *rest = line.split(" ")
         if event != "exited":
-            raise ThrowawayError(f"node {node!r} could not be made: {' '.join(rest)}")
+            raise ThrowawayError(f"node {node!r} failed: {' '.join(rest)}")
         component, code = rest
         return node, component, int(code)
 
     def keep(self) -> None:
-        """Let the sandbox outlive this process."""
+        """Let the sandbox outlive this process; returns when it counts as ready."""
         self._control.sendall(b"keep\n")
+        self._control.settimeout(_HANDSHAKE_SECONDS)
+        while (line := read_line(self._control)) != "kept":
+            if not line:
+                raise ThrowawayError(f"cluster {self.sandbox.name!r} ended just when it was ready; try again")
         self._control.close()
 
 
@@ -129,8 +142,12 @@ def find(name: str) -> Sandbox | None:
             connection.connect(_presence_name(name))
         except ConnectionRefusedError:
             return None
-        pid, _, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    _check_owner(pid)
+        pid, uid, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    is_root = os.getuid() == 0 and _account() == "0"
+    try:
+        _check_owner(pid if uid == (_FIRST_ID_FOR_ROOT if is_root else os.getuid()) else None)
+    except (ProcessLookupError, FileNotFoundError):
+        return None  # it has ended just now
     return Sandbox(name, pid)
 
 
@@ -141,16 +158,14 @@ def names() -> list[str]:
     return sorted({path.removeprefix(prefix) for path in paths if path.startswith(prefix)})
 
 
-def _check_owner(pid: int) -> None:
-    """Any account may take any abstract name: believe only a process in a namespace that we made ourselves."""
+def _check_owner(pid: int | None) -> None:
+    """Any account may take any abstract name: believe only a process of ours in a user namespace that we made."""
     try:
-        owner = linux.namespace_owner(pid)
+        owner = linux.namespace_owner(pid) if pid is not None else None
     except PermissionError:
-        owner = -1
+        owner = None
     if owner != os.getuid():
-        raise ThrowawayError(
-            f"process {pid} claims to be your cluster but belongs to somebody else; choose another --name"
-        )
+        raise ThrowawayError("another account's program has taken the name of this cluster; choose another --name")
 
 
 def reserve(name: str) -> socket.socket | None:
@@ -189,7 +204,8 @@ def start(
     )
     handed_over = (theirs, presence, *listeners)
     process = subprocess.Popen(
-        [sys.executable, "-m", "throwaway.init", plan.name],
+        [sys.executable, "-P", "-m", "throwaway.init", plan.name],  # -P: no modules of the working folder
+        cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -238,7 +254,13 @@ def _map_ids(pid: int) -> None:
     """Map the sandbox's ids 0 to 65535 to ids of this account, root's 0 to one that owns nothing on this machine."""
     if os.getuid() == 0:
         for kind in ("uid", "gid"):
-            Path(f"/proc/{pid}/{kind}_map").write_text(f"0 {_FIRST_ID_FOR_ROOT} {SUBORDINATE_IDS + 1}\n")
+            try:
+                Path(f"/proc/{pid}/{kind}_map").write_text(f"0 {_FIRST_ID_FOR_ROOT} {SUBORDINATE_IDS + 1}\n")
+            except OSError as error:
+                raise ThrowawayError(
+                    f"the kernel refuses ids to the sandbox ({error.strerror}): root of a container without many ids is"
+                    " not enough; run as an ordinary account that has a range in /etc/subuid and /etc/subgid"
+                ) from None
         return
     for kind, own in (("uid", os.getuid()), ("gid", os.getgid())):
         first = first_subordinate_id(kind)
@@ -264,6 +286,7 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
     _become_root_on_node(pid, linux.CLONE_NEWPID)
     child = os.fork()  # only a child is in the PID namespace
     if child == 0:
+        linux.die_with_parent()
         try:
             os.execvpe(argv[0], list(argv), dict(environment))
         except OSError as error:

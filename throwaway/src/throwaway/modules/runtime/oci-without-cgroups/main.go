@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -52,7 +53,9 @@ func dropCgroups(path string) error {
 		return err
 	}
 	var spec map[string]any
-	if err := json.Unmarshal(text, &spec); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // limits may be larger than a float64 holds exactly
+	if err := decoder.Decode(&spec); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if linux, ok := spec["linux"].(map[string]any); ok {
