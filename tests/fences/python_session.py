@@ -93,10 +93,10 @@ class PythonSession:
                     call=None,
                 )
                 return prints
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, _OverdueError) as error:
             line = _line_of(error, fence)
             code = fence.source.splitlines()[line - 1].strip() if line else "the snippet"
-            failure = FenceError(f"{fence.place(line)}: {code}\nraised {type(error).__name__}: {error}")
+            failure = FenceError(f"{fence.place(line)}: {code}\nraised {type(error).__name__.lstrip('_')}: {error}")
         finally:
             sys.modules["__main__"] = main  # run_code leaves its own there
         # Not inside the except clause: Python 3.11 cannot show pytest-examples' made-up traceback.
@@ -203,10 +203,14 @@ def _is_in(frame: FrameType, fence: Fence) -> bool:
     return frame.f_code.co_filename == str(fence.path)
 
 
+class _OverdueError(BaseException):
+    """A snippet took too long; not an `Exception`, which a snippet that polls may catch."""
+
+
 @contextlib.contextmanager
 def _deadline() -> Iterator[None]:
     def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"it had not ended after {DEADLINE:.0f} s")
+        raise _OverdueError(f"it had not ended after {DEADLINE:.0f} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, DEADLINE)

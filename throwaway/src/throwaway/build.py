@@ -151,7 +151,7 @@ def _result_names(go: "_Go") -> tuple[str, str]:
 
 def _module_entry(module: Module, go: "_Go") -> str:
     folder = MODULES_FOLDER / module.name
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix == ".go" or path.name in ("go.mod", "go.sum")]
     contents = [part for path in files for part in (str(path.relative_to(folder)), path.read_bytes())]
     recipe = (go.version, *_BUILD_FLAGS, *module.flags, *map(str, sorted(module.links.items())))
     return f"module-{module.name}-{cache.key(*recipe, *contents)}"
@@ -201,7 +201,8 @@ def _find_go() -> _Go:
 def _output_of(command: Sequence[str]) -> str:
     """What a command prints; nothing if it cannot be run."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, env=_go_environment()).stdout.strip()
+        done = subprocess.run(command, capture_output=True, text=True, env=_go_environment(), cwd="/")
+        return done.stdout.strip()
     except OSError:
         return ""
 

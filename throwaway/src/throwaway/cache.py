@@ -19,7 +19,7 @@ from throwaway.errors import ThrowawayError
 
 _MANIFEST = "manifest.json"
 _TEMPORARY = "tmp-"
-_UNUSED_SECONDS = 30 * 24 * 3600.0
+_UNUSED_SECONDS = 7 * 24 * 3600.0
 """An entry that nobody used for so long is removed."""
 
 
