@@ -370,7 +370,7 @@ def test_a_snippet_that_hangs_is_ended_whatever_it_catches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(python_session, "DEADLINE", 0.5)
-    polling = "while True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass"
+    polling = "while True:\n    try:\n        time.sleep(60)\n    except Exception as error:\n        last = error"
     (fence,) = find_fences(write(tmp_path, f"```python\nimport time\n\n{polling}\n```\n"))
     with pytest.raises(FenceError, match=r"page\.md:6: time\.sleep\(60\)\nraised OverdueError: it had not ended"):
         PythonSession(*folders).run(fence, eval_example, capfd)

@@ -94,7 +94,7 @@ class PythonSession:
                 )
                 return prints
         except (Exception, SystemExit, _OverdueError) as error:
-            line = _line_of(error, fence)
+            line = _line_of(error, fence, script)
             code = fence.source.splitlines()[line - 1].strip() if line else "the snippet"
             failure = FenceError(f"{fence.place(line)}: {code}\nraised {type(error).__name__.lstrip('_')}: {error}")
         finally:
@@ -192,15 +192,13 @@ def _output_lines(source: str) -> set[int]:
     return lines
 
 
-def _line_of(error: BaseException, fence: Fence) -> int:
+def _line_of(error: BaseException, fence: Fence, script: Path) -> int:
     """The line of the fence that raised, 1 being the first inside; 0 if none did."""
-    lines = [line - fence.start_line for frame, line in walk_tb(error.__traceback__) if _is_in(frame, fence)]
+    # pytest-examples puts the page's path and line numbers into the tracebacks of what is an `Exception`.
+    first = {str(fence.path): fence.start_line, str(script): 0}
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    lines = [line - first[file] for file, line in places if file in first]
     return lines[-1] if lines else 0
-
-
-def _is_in(frame: FrameType, fence: Fence) -> bool:
-    # pytest-examples' tracebacks have the page's path and line numbers.
-    return frame.f_code.co_filename == str(fence.path)
 
 
 class _OverdueError(BaseException):
