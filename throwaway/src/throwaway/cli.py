@@ -41,7 +41,7 @@ class _Group(click.Group):
             context.exit(1)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def main(debug: bool) -> None:
     """A throwaway Kubernetes cluster: real components, several nodes, one Linux machine, no Docker, no root.
@@ -58,7 +58,13 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 
 
 _name = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", callback=_checked, help="Which cluster."
+    "--name",
+    default=DEFAULT_NAME,
+    envvar=_SHELL_VARIABLE,
+    show_default=True,
+    metavar="NAME",
+    callback=_checked,
+    help="Which cluster; in a 'throwaway shell' that of the shell.",
 )
 
 
