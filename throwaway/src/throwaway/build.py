@@ -128,7 +128,7 @@ def find() -> Built | None:
 def ensure(report: Report) -> Built:
     """The programs and images of this version, after building what is missing or damaged.
 
-    From nothing that takes about 15 minutes on two cores. Several processes may call it at once; each may be
+    From nothing that takes about 17 minutes on two cores. Several processes may call it at once; each may be
     interrupted. Raises `ThrowawayError` when something cannot be built.
     """
     if found := find():
