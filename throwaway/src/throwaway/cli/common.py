@@ -1,0 +1,69 @@
+"""What the commands share: the option --name, and the display of progress."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from throwaway import build
+from throwaway.plan import DEFAULT_NAME, check_name
+
+SHELL_VARIABLE = "THROWAWAY_CLUSTER"
+"""Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
+
+
+def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    return check_name(name)
+
+
+name_option = click.option(
+    "--name",
+    default=DEFAULT_NAME,
+    envvar=SHELL_VARIABLE,
+    show_default=True,
+    metavar="NAME",
+    callback=_checked,
+    help="Which cluster; in a 'throwaway shell' that of the shell.",
+)
+
+
+class Display:
+    """Shows what is being done: moving lines on a terminal, elsewhere a printed line now and then."""
+
+    def __init__(self, lines: Progress) -> None:
+        self._lines = lines
+        self._tasks: dict[str, TaskID] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
+
+    def step(self, what: str) -> None:
+        """The next step of something that has no parts; parts shown until now are done."""
+        for part in [part for part in self._tasks if part]:
+            self._lines.remove_task(self._tasks.pop(part))
+        self._show("", f"{what} …", 0)
+
+    def build(self, progress: build.Progress) -> None:
+        """A build's progress: one line for each part."""
+        count = f" {progress.done} of {progress.total}" if progress.total else ""
+        tenth = 10 * progress.done // progress.total if progress.total else 0
+        self._show(progress.part, f"{progress.part}: {progress.step}{count} {progress.item}", tenth)
+
+    def _show(self, part: str, text: str, tenth: int) -> None:
+        if self._lines.console.is_terminal:
+            if part not in self._tasks:
+                self._tasks[part] = self._lines.add_task("", total=None)
+            self._lines.update(self._tasks[part], description=text[: self._lines.console.width - 12])
+            return
+        seen = (" ".join(text.split()[:2]), tenth)
+        if self._printed.get(part) != seen:
+            self._printed[part] = seen
+            click.echo(text, err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Display]:
+    """Show progress on standard error while the block runs."""
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as lines:
+        yield Display(lines)

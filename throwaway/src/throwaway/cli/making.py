@@ -1,0 +1,26 @@
+"""What clusters are made of, and what the machine must have: build, setup."""
+
+import click
+
+from throwaway import build, requirements
+from throwaway.cli.common import progress
+
+
+@click.command(name="build")
+def build_() -> None:
+    """Build what clusters are made of, unless it is built already: minutes the first time.
+
+    Kubernetes, etcd, containerd, CoreDNS and the images come from the pinned Go modules of this package.
+    An interrupted build goes on where it was.
+    """
+    requirements.require()
+    with progress() as display:
+        built = build.ensure(display.build)
+    click.echo(f"Programs: {built.bin}\nImages:   {built.images}\nNext: 'throwaway up'.")
+
+
+@click.command()
+def setup() -> None:
+    """Install the system packages that a cluster needs, or name them where that is not possible."""
+    requirements.setup(lambda step: click.echo(f"{step} …", err=True))
+    click.echo("Nothing is missing. Next: 'throwaway up'.")
