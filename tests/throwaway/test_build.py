@@ -109,7 +109,7 @@ def go_folder() -> Path:
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -> Iterator[Workshop]:
-    """A workshop in which nothing is built yet; in place of images it makes one small file."""
+    """A workshop in which nothing is built yet; in place of images and the etcd store it makes a file and a folder."""
     workshop = Workshop(tmp_path)
     for module, program in (("greetings", "hello"), ("tools", "saw")):
         source = workshop.source(module, program)
@@ -124,11 +124,15 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -
     def write_images(programs: Path, folder: Path, report: build.Report) -> None:
         (folder / "image").write_text(f"made from {programs}")
 
+    def write_etcd_store(programs: Path, folder: Path, report: build.Report) -> None:
+        (folder / "member").mkdir()
+
     monkeypatch.setenv("PATH", f"{go_folder}:{os.environ['PATH']}")
     monkeypatch.setenv("THROWAWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "MODULES_FOLDER", tmp_path / "modules")
     monkeypatch.setattr(build, "MODULES", (Module("greetings", flags, {"bye": "hello"}), Module("tools", flags)))
     monkeypatch.setattr(build, "_write_images", write_images)
+    monkeypatch.setattr(build, "_write_etcd_store", write_etcd_store)
     yield workshop
     workshop.gate.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from throwaway import cache, image_store, images
+from throwaway import cache, etcd_store, image_store, images
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
 from throwaway.requirements import ARCHITECTURES, required_program
@@ -97,6 +97,8 @@ class Built:
     """Folder with every program."""
     images: Path
     """The image store (see `image_store`)."""
+    etcd: Path
+    """The etcd store (see `etcd_store`)."""
 
 
 def _version_flags(version: str) -> str:
@@ -122,7 +124,7 @@ def find() -> Built | None:
     """The programs and images of this version, if all are there and whole; takes about 20 ms."""
     go = _find_go()
     built = Built(*(cache.folder() / name for name in _result_names(go)))
-    return built if cache.is_whole(built.bin) and cache.is_whole(built.images) else None
+    return built if all(cache.is_whole(entry) for entry in (built.bin, built.images, built.etcd)) else None
 
 
 def ensure(report: Report) -> Built:
@@ -136,17 +138,28 @@ def ensure(report: Report) -> Built:
     with cache.locked(lambda: report(Progress("cache", "waiting", "another build"))):
         go = _find_go()
         modules = _build_modules(go, report)
-        bin_name, images_name = _result_names(go)
+        bin_name, images_name, etcd_name = _result_names(go)
         programs = cache.ensure_entry(bin_name, lambda folder: _link_programs(modules, folder))
-        return Built(programs, cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report)))
+        return Built(
+            programs,
+            cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report)),
+            cache.ensure_entry(etcd_name, lambda folder: _write_etcd_store(programs, folder, report)),
+        )
 
 
-def _result_names(go: "_Go") -> tuple[str, str]:
-    """Names of the cache's entries for the programs and for the images."""
+def _result_names(go: "_Go") -> tuple[str, str, str]:
+    """Names of the cache's entries for the programs, the images and the etcd store."""
     bin_name = f"bin-{cache.key(*(_module_entry(module, go) for module in MODULES))}"
     tools = [str((tool, os.stat(tool).st_size, os.stat(tool).st_mtime_ns)) for tool in images.host_tools()]
-    recipe = [(Path(__file__).parent / name).read_bytes() for name in ("images.py", "image_store.py")]
-    return bin_name, f"images-{cache.key(bin_name, *recipe, *tools)}"
+
+    def recipe(*modules: str) -> list[bytes]:
+        return [(Path(__file__).parent / module).read_bytes() for module in modules]
+
+    return (
+        bin_name,
+        f"images-{cache.key(bin_name, *recipe('images.py', 'image_store.py'), *tools)}",
+        f"etcd-{cache.key(bin_name, *recipe('etcd_store.py', 'components.py'))}",
+    )
 
 
 def _module_entry(module: Module, go: "_Go") -> str:
@@ -175,6 +188,11 @@ def _write_images(programs: Path, folder: Path, report: Report) -> None:
             images.write(image, tars / image.file_name)
         report(Progress("images", "importing"))
         image_store.make(programs, [tars / image.file_name for image in all_images], folder)
+
+
+def _write_etcd_store(programs: Path, folder: Path, report: Report) -> None:
+    report(Progress("etcd store", "writing"))
+    etcd_store.make(programs, folder)
 
 
 # Go

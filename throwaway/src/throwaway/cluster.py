@@ -3,20 +3,20 @@
 import json
 import os
 import socket
-import ssl
 import string
-import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from throwaway import components, pki, sandbox
+from throwaway.api import Api
 from throwaway.build import Built
-from throwaway.components import BIN, IMAGES, KEPT, KUBECONFIG, LOGS
+from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS
 from throwaway.errors import ThrowawayError
 from throwaway.plan import DEFAULT_NAME, Node, Plan, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
@@ -92,17 +92,6 @@ class Cluster:
         """The first process of a node; raises `ThrowawayError` when there is no such node."""
         return self.sandbox.node_pid(self.plan.node(node).name)
 
-    def start_kubectl(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start kubectl as an administrator with pipes for input, output and errors; it ends with this process."""
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", self.bin / "kubectl", *arguments],
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
     def down(self) -> None:
         """End it; returns when nothing of it is left."""
         self.sandbox.end()
@@ -154,11 +143,12 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
     report("making certificates and namespaces")
     listener = socket.create_server(("127.0.0.1", 0))
     certificates = pki.make_pki(plan)
-    server = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    admin = components.kubeconfig(server, certificates.authority, certificates.clients["admin"], plan.name)
+    host, port = listener.getsockname()
+    authority, client = certificates.authority, certificates.clients["admin"]
+    admin = components.kubeconfig(f"https://{host}:{port}", authority, client, plan.name)
     starting = sandbox.start(
         plan,
-        folders={BIN: str(built.bin), IMAGES: str(built.images)},
+        folders={BIN: str(built.bin), IMAGES: str(built.images), ETCD_STORE: str(built.etcd)},
         files={
             "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan)), _BIN_OUTSIDE: str(built.bin)},
             **{node.name: components.files(plan, certificates, node) for node in plan.nodes},
@@ -169,7 +159,7 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
     )
     cluster = Cluster(starting.sandbox, plan)
     try:
-        _bring_up(cluster, starting, server, certificates.authority.certificate, report)
+        _bring_up(cluster, starting, Api(host, port, authority, client), report)
         starting.keep()
     except BaseException:
         cluster.down()
@@ -177,32 +167,53 @@ def up(plan: Plan, built: Built, report: Report) -> Cluster:
     return cluster
 
 
-def _bring_up(cluster: Cluster, starting: Starting, server: str, authority: str, report: Report) -> None:
+def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) -> None:
     plan = cluster.plan
-    at_first = ("etcd", "kube-apiserver", "containerd")
+
+    def start(*names: str) -> None:
+        for node in plan.nodes:
+            for component in components.components(plan, node):
+                if component.name in names:
+                    starting.start(node.name, component.name)
+
     report("starting etcd and the API server")
-    for node in plan.nodes:
-        for component in components.components(plan, node):
-            if component.name in at_first:
-                starting.start(node.name, component.name)
-    api_server = ssl.create_default_context(cadata=authority)
-    _wait(cluster, starting, lambda: _answers(f"{server}/readyz", api_server), "the API server is not ready")
+    start("etcd", "kube-apiserver", "containerd")
+    # These two look only after a second for what the etcd store has brought: `wait.Poll` in upstream's storage_rbac.go
+    # and storage_scheduling.go.
+    late_checks = ("poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes")
+    _wait(cluster, starting, lambda: api.is_ready(but_for=late_checks), "the API server is not ready")
 
     report("starting the nodes")
     # Nodes exist before their kubelets start, so that each has the range of Pod addresses that its routes are for.
-    objects = [_node_object(plan, node) for node in plan.nodes]
-    _kubectl(cluster, starting, "create", "--validate=false", "-f", "-", text=json.dumps(_list_of(objects)))
     for node in plan.nodes:
-        for component in components.components(plan, node):
-            if component.name not in at_first:
-                starting.start(node.name, component.name)
-    manifest = resources.files("throwaway.addons").joinpath("coredns.yaml").read_text()
-    manifest = string.Template(manifest).substitute(dns_service=plan.dns_service)
-    _kubectl(cluster, starting, "create", "--validate=false", "-f", "-", text=manifest)
-    wait = ("wait", f"--timeout={_START_SECONDS:.0f}s")
-    _kubectl(cluster, starting, *wait, "--for=condition=Ready", "nodes", "--all")
+        api.create(_node_object(plan, node))
+    start("kubelet", "kube-proxy", "kube-scheduler")
+    for manifest in _addon("coredns", dns_service=plan.dns_service):
+        api.create(manifest)
+    # Started before all checks pass, the controller manager would lose a second (`WaitForAPIServer` in upstream's
+    # k8s.io/controller-manager/app/helper.go).
+    _wait(cluster, starting, api.is_ready, "the API server is not ready")
+    start("kube-controller-manager")
+    _wait(cluster, starting, lambda: _all_ready(api, "/api/v1/nodes"), "the nodes are not ready")
+
     report("starting CoreDNS")
-    _kubectl(cluster, starting, *wait, "--for=condition=Available", "deployment/coredns", "--namespace=kube-system")
+    pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
+    _wait(cluster, starting, lambda: _all_ready(api, pods), "CoreDNS is not ready")
+
+
+def _addon(name: str, **values: str) -> list[dict[str, Any]]:
+    """The manifests of an add-on, with values filled in."""
+    text = resources.files("throwaway.addons").joinpath(f"{name}.yaml").read_text()
+    return list(yaml.load_all(string.Template(text).substitute(values), yaml.CSafeLoader))
+
+
+def _all_ready(api: Api, path: str) -> bool:
+    """Whether there are Nodes or Pods at this path, each with the condition `Ready`."""
+    found = api.get(path)["items"]
+    ready = {"type": "Ready", "status": "True"}
+    return bool(found) and all(
+        any(ready.items() <= condition.items() for condition in each["status"].get("conditions", [])) for each in found
+    )
 
 
 def _node_object(plan: Plan, node: Node) -> dict[str, Any]:
@@ -218,34 +229,6 @@ def _node_object(plan: Plan, node: Node) -> dict[str, Any]:
             "taints": [{"key": role, "effect": "NoSchedule"}] if reserved else [],
         },
     }
-
-
-def _list_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "List", "items": objects}
-
-
-def _answers(url: str, context: ssl.SSLContext) -> bool:
-    """Whether the API server answers 200; /readyz is open to everybody (RBAC: system:public-info-viewer)."""
-    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    try:
-        with urllib.request.build_opener(*handlers).open(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:  # refused, reset, or an HTTP error
-        return False
-
-
-def _kubectl(cluster: Cluster, starting: Starting, *arguments: str, text: str = "") -> None:
-    """Run kubectl, giving up as `_wait` does; raises `ThrowawayError` with its message when it fails."""
-    process = cluster.start_kubectl(*arguments)
-    try:
-        assert process.stdin and process.stderr
-        process.stdin.write(text)
-        process.stdin.close()
-        _wait(cluster, starting, lambda: process.poll() is not None, f"'kubectl {arguments[0]}' has not ended")
-        if process.returncode:
-            raise ThrowawayError(f"'kubectl {' '.join(arguments)}' failed: {process.stderr.read().strip()}")
-    finally:
-        process.kill()
 
 
 def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], complaint: str) -> None:
@@ -265,7 +248,7 @@ def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], c
             raise ThrowawayError(f"{component} on {node} ended with code {code}: {last[:500]}")
         if time.monotonic() > deadline:
             raise ThrowawayError(f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def _ready_and_as_planned(plan: Plan) -> Cluster | None:

@@ -16,6 +16,8 @@ from throwaway.requirements import SYSTEM_PATH
 FOLDER = "/run/throwaway"
 BIN = f"{FOLDER}/bin"
 IMAGES = f"{FOLDER}/images"
+ETCD_STORE = f"{FOLDER}/etcd-store"
+ETCD_DATA = "/var/lib/etcd"
 KEPT = f"{FOLDER}/kept"
 """A file that is there once the cluster's start was completed."""
 LOGS = f"{FOLDER}/log"
@@ -24,6 +26,10 @@ KUBECONFIG = f"{FOLDER}/kubeconfig"
 _CNI = f"{FOLDER}/cni"
 _PKI = f"{FOLDER}/pki"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+_LOOPBACK_CERTIFICATE = (  # without it each would make an RSA key of its own, which takes up to half a second
+    f"--tls-cert-file={_PKI}/loopback.crt",
+    f"--tls-private-key-file={_PKI}/loopback.key",
+)
 _IMAGE_OF_PAUSE = "registry.k8s.io/pause:3.10.2"
 
 
@@ -68,6 +74,7 @@ def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
             **_pair("apiserver", pki.api_server),
             **_pair("kubelet-client", pki.clients["kubelet-client"]),
             **_pair("front-proxy", pki.clients["front-proxy"]),
+            **_pair("loopback", pki.loopback),
             **_pair("service-accounts", pki.service_accounts),
         }
         for name in ("kube-controller-manager", "kube-scheduler"):
@@ -124,8 +131,10 @@ def _etcd() -> Component:
         "etcd",
         (
             "etcd",
-            "--data-dir=/var/lib/etcd",
+            f"--data-dir={ETCD_DATA}",
             "--unsafe-no-fsync",  # the data lies in memory and goes with the cluster
+            "--heartbeat-interval=20",  # milliseconds; it elects itself only after an election timeout of silence
+            "--election-timeout=200",
             "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379",
             "--listen-peer-urls=http://127.0.0.1:2380",
@@ -179,6 +188,7 @@ def _kube_controller_manager(plan: Plan) -> Component:
             f"--authentication-kubeconfig={own}",
             f"--authorization-kubeconfig={own}",
             "--bind-address=127.0.0.1",
+            *_LOOPBACK_CERTIFICATE,
             "--leader-elect=false",  # there is one only
             "--use-service-account-credentials=true",
             f"--root-ca-file={_PKI}/ca.crt",
@@ -207,6 +217,7 @@ def _kube_scheduler() -> Component:
             f"--authentication-kubeconfig={own}",
             f"--authorization-kubeconfig={own}",
             "--bind-address=127.0.0.1",
+            *_LOOPBACK_CERTIFICATE,
             "--leader-elect=false",
         ),
     )

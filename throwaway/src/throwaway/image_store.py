@@ -6,14 +6,12 @@ its own; a node then begins with a copy of the two databases and links to the re
 
 import os
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from throwaway import components, pki, sandbox
 from throwaway.components import BIN, CONTAINERD_SOCKET, FOLDER
-from throwaway.errors import ThrowawayError
 from throwaway.plan import make_plan
+from throwaway.waiting import wait_until
 
 _NAMESPACE = "k8s.io"  # containerd's, the one in which its CRI plugin looks
 _KEPT = (
@@ -46,7 +44,7 @@ def make(binaries: Path, tars: list[Path], store: Path) -> None:
         node_pid = starting.sandbox.node_pid(node.name)
         inside = Path(f"/proc/{node_pid}/root")
         starting.start(node.name, "containerd")
-        _wait_for((inside / CONTAINERD_SOCKET.lstrip("/")).exists, "containerd did not start")
+        wait_until((inside / CONTAINERD_SOCKET.lstrip("/")).exists, "containerd did not start", _DEADLINE_SECONDS)
         for tar in tars:
             command = (
                 f"{BIN}/ctr",
@@ -59,20 +57,9 @@ def make(binaries: Path, tars: list[Path], store: Path) -> None:
             )
             sandbox.output_on_node(node_pid, command)
         starting.stop(node.name, "containerd")  # its databases are whole only when nobody writes to them
-        _wait_for(lambda: starting.ended_component() == (node.name, "containerd", 0), "containerd did not stop")
         _copy(inside / "var/lib/containerd", store)
     finally:
         starting.sandbox.end()
-
-
-def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise ThrowawayError(
-                f"{complaint} within {_DEADLINE_SECONDS:.0f} s; the machine may be overloaded, try again"
-            )
-        time.sleep(0.05)
 
 
 def _copy(root: Path, store: Path) -> None:

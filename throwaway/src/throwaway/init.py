@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from throwaway import linux
-from throwaway.components import FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, Component
+from throwaway.components import ETCD_DATA, ETCD_STORE, FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, Component
 from throwaway.plan import API_PORT, Node, Plan, plan_from_dict
 
 _RESTART_AFTER_SECONDS = 1.0
@@ -220,6 +220,8 @@ def _run_node(boot: Boot, node: Node, control: socket.socket) -> None:
     _write_files(boot.files[node.name])
     if os.path.isdir(IMAGES):
         _use_image_store(Path(IMAGES), Path("/var/lib/containerd"))
+    if node.is_control_plane and os.path.isdir(ETCD_STORE):
+        shutil.copytree(ETCD_STORE, ETCD_DATA, copy_function=shutil.copyfile)
     if read_line(control) != "connected":
         raise SystemExit(1)
     _ip(

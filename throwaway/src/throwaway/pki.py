@@ -36,6 +36,8 @@ class Pki:
     """By the name in the certificate: `admin`, `kubelet-client`, `front-proxy`, `system:kube-proxy`, …"""
     kubelets: dict[str, KeyPair]
     """By Node name: `system:node:NAME`, both client and server of its node."""
+    loopback: KeyPair
+    """Of the controller manager and the scheduler, which serve their metrics on their node's loopback."""
     service_accounts: KeyPair
     """Signs the tokens of ServiceAccounts."""
 
@@ -130,6 +132,7 @@ def make_pki(plan: Plan) -> Pki:
             ),
         ),
         clients={name: authority.issue(name, group) for name, group in groups.items()},
+        loopback=authority.issue("localhost", server_names=("localhost", "127.0.0.1")),
         kubelets={
             node.name: authority.issue(f"system:node:{node.name}", "system:nodes", (node.name, node.address))
             for node in plan.nodes

@@ -25,6 +25,7 @@ from throwaway.errors import ThrowawayError
 from throwaway.init import Boot, read_line
 from throwaway.plan import Plan
 from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
+from throwaway.waiting import wait_until
 
 # Ids for the sandbox of a root account: above all that useradd and systemd hand out (systemd, "Users, Groups, UIDs").
 _FIRST_ID_FOR_ROOT = 0x70000000
@@ -97,8 +98,13 @@ class Starting:
         self._control.sendall(f"start {node} {component}\n".encode())
 
     def stop(self, node: str, component: str) -> None:
-        """Tell a node's init to stop one of its components; `ended_component` reports when it has ended."""
+        """Stop one of a node's components; returns when it has ended, raises `ThrowawayError` when it does not."""
         self._control.sendall(f"stop {node} {component}\n".encode())
+        wait_until(
+            lambda: (ended := self.ended_component()) and ended[:2] == (node, component),
+            f"{component} on {node} did not stop",
+            _END_SECONDS,
+        )
 
     def ended_component(self) -> tuple[str, str, int] | None:
         """A component that has ended since the last call, if any: (Node, component, exit code)."""
