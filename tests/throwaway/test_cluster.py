@@ -279,7 +279,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         (own / name).write_text(Path(f"/etc/{name}").read_text() + line)
     built = build.find()
     assert built
-    subprocess.run(["cp", "-a", built.bin, built.images, own], check=True)
+    subprocess.run(["cp", "-a", built.bin, built.images, built.etcd, own], check=True)
     subprocess.run(["chown", "-R", f"{ACCOUNT_ID}:{ACCOUNT_ID}", own], check=True)
     folders = {
         "base": sys.base_prefix,
