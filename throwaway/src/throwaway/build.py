@@ -115,6 +115,7 @@ MODULES: tuple[Module, ...] = (
     ),
     Module("runtime", ("-ldflags", "-s -w", "-tags", "no_btrfs,no_devmapper,no_zfs,no_aufs")),
     Module("images", ("-ldflags", "-s -w")),
+    Module("metallb", ("-ldflags", "-s -w")),
 )
 
 
