@@ -121,6 +121,7 @@ MODULES: tuple[Module, ...] = (
         {name: "rules-in-batches" for name in ("nft", "iptables-restore", "ip6tables-restore")},
     ),
     Module("images", ("-ldflags", "-s -w")),
+    Module("metallb", ("-ldflags", "-s -w")),
 )
 
 
