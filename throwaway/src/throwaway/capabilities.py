@@ -70,7 +70,7 @@ def missing_node_network(addresses: Iterable[str]) -> dict[str, str]:
 
 
 def _kubelet_answers(address: str) -> bool:
-    """Whether a kubelet answers, if only that it does not know us. An answer alone is no proof: some gateways give one."""
+    """Whether a kubelet answers, if only that it does not know us; that anything answers is no proof."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is told to it, and nothing it says is believed

@@ -182,6 +182,7 @@ def _kind(*arguments: str, text: str = "") -> str:
 
 
 def _complaint(error: CommandFailedError) -> str:
-    """The first line of kind's that names an error; its last ones may be a stack."""
-    lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("ERROR:")), lines[-1] if lines else "it gave no reason")
+    """The first line of kind's that names an error, with the next one if it announces that; its last are a stack."""
+    lines = [line.strip() for line in error.stderr.splitlines() if line.strip()] or ["it gave no reason"]
+    at = next((at for at, line in enumerate(lines) if line.startswith("ERROR:")), len(lines) - 1)
+    return " ".join(lines[at : at + 2] if lines[at].endswith(":") else lines[at : at + 1])
