@@ -17,12 +17,15 @@ from throwaway import components, pki, sandbox
 from throwaway.api import Api
 from throwaway.build import Built
 from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS
-from throwaway.errors import ThrowawayError
+from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import DEFAULT_NAME, Node, Plan, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
+
+SHELL_VARIABLE = "THROWAWAY_CLUSTER"
+"""Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
 
 _PLAN = f"{components.FOLDER}/plan.json"
 _BIN_OUTSIDE = f"{components.FOLDER}/bin-outside"
@@ -112,6 +115,15 @@ def find(name: str) -> Cluster | None:
     return Cluster(found, plan_from_dict(json.loads(text)))
 
 
+def shell_variables(name: str) -> dict[str, str]:
+    """What the environment of a program in a cluster's network says, for `throwaway` called there."""
+    return {
+        SHELL_VARIABLE: name,
+        "THROWAWAY_PROVIDER": "embedded",
+        sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
+    }
+
+
 def find_or_fail(name: str) -> Cluster:
     """Like `find`, for those who need one that is ready: raises `ThrowawayError` that says how to start it."""
     cluster = find(name)
@@ -123,14 +135,17 @@ def find_or_fail(name: str) -> Cluster:
     return cluster
 
 
-def up(plan: Plan, built: Built, report: Report) -> Cluster:
+def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
     """Start a cluster, or find the one of this name, and return it when it is ready.
 
     Ready means: every Node is `Ready` and CoreDNS answers. If this process ends before, however it ends, so does all
-    that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes.
+    that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes, and, if the
+    cluster has to be a `new` one, `AlreadyRunsError` when there is one of this name.
     """
     deadline = time.monotonic() + _START_SECONDS
     while (presence := sandbox.reserve(plan.name)) is None:
+        if new:
+            raise AlreadyRunsError(f"cluster {plan.name!r} runs already; 'throwaway down --name {plan.name}' ends it")
         if running := _ready_and_as_planned(plan):
             return running
         if time.monotonic() > deadline:

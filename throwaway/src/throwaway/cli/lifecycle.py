@@ -7,10 +7,11 @@ import click
 
 from throwaway import build, requirements, sandbox
 from throwaway import cluster as clusters
-from throwaway.cli.common import SHELL_VARIABLE, name_option, progress
-from throwaway.cluster import find_or_fail
-from throwaway.errors import ThrowawayError
+from throwaway.cli.common import context_option, name_option, progress, provider_option
+from throwaway.cluster import SHELL_VARIABLE
+from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, make_plan
+from throwaway.public import Cluster
 
 
 @click.command()
@@ -24,22 +25,24 @@ from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyM
     help="kube-proxy's mode.",
 )
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
-def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool) -> None:
+@provider_option
+def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool, provider: str) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
     """
+    if provider != "embedded":
+        _up_elsewhere(name, nodes, proxy_mode, new, provider)
+        return
     plan = make_plan(name, nodes, proxy_mode)
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
-    if new and sandbox.find(name):
-        raise ThrowawayError(f"cluster {name!r} runs already; 'throwaway down --name {name}' ends it")
     requirements.require()
     with progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
-        clusters.up(plan, built, display.step)
+        clusters.up(plan, built, display.step, new)
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
     count = "1 node" if nodes == 1 else f"{nodes} nodes"
@@ -47,11 +50,31 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool) -> None:
     click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
+def _up_elsewhere(name: str, nodes: int, proxy_mode: str, new: bool, provider: str) -> None:
+    if provider == "existing":
+        raise ThrowawayError("an adopted cluster is there already; 'throwaway shell --provider existing' uses it")
+    if new and Cluster.find(name, provider=provider):
+        raise AlreadyRunsError(f"cluster {name!r} runs already")
+    with progress() as display:
+        Cluster.up(name, nodes=nodes, proxy_mode=proxy_mode, provider=provider, report=display.step)
+    click.echo(f"Cluster {name!r} of {provider} is ready.")
+    options = f" --provider {provider} --name {name}"
+    click.echo(f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all.")
+
+
 @click.command()
 @name_option
-@click.option("--all", "every", is_flag=True, help="End every cluster of this account.")
-def down(name: str, every: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="End every embedded cluster of this account.")
+@provider_option
+@context_option
+def down(name: str, every: bool, provider: str, context: str) -> None:
     """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
+    if provider != "embedded" and not every:
+        found = Cluster.find(name, provider=provider, context=context)
+        if found:
+            found.down()
+        click.echo(f"Cluster {name!r} is gone." if found else f"No cluster {name!r} is running.")
+        return
     for each in _own_names() if every else [name]:
         running = sandbox.find(each)
         if running is None:
@@ -93,9 +116,11 @@ def _own_names() -> list[str]:
 
 @click.command()
 @name_option
-def kubeconfig(name: str) -> None:
+@provider_option
+@context_option
+def kubeconfig(name: str, provider: str, context: str) -> None:
     """Print a kubeconfig of an administrator, for programs outside 'throwaway shell'.
 
     Its API server is a port on this machine's loopback. Nodes and Pods have no way out: for them use the shell.
     """
-    click.echo(find_or_fail(name).kubeconfig.read_text(), nl=False)
+    click.echo(Cluster.find_or_fail(name, provider=provider, context=context).kubeconfig.read_text(), nl=False)
