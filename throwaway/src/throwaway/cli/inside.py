@@ -16,7 +16,10 @@ from throwaway.errors import ThrowawayError
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(name: str, node: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset"""
+    """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset
+
+    Besides the nodes there is 'client', a machine outside the cluster: throwaway exec client -- curl …
+    """
     running = find_or_fail(name)
     pid = running.node_pid(node)
     kept = {key: value for key, value in os.environ.items() if key in ("TERM", "LANG", "LC_ALL")}
@@ -58,7 +61,7 @@ def shell(name: str, command: tuple[str, ...]) -> None:
     if not command:
         click.echo(f"You are in the network of cluster {name!r}; 'exit' leaves it. Nodes:", err=True)
         for node in running.plan.nodes:
-            click.echo(f"  {node.name:<14} {node.address}", err=True)
+            click.echo(f"  {node.name:<14} {' '.join(node.addresses)}", err=True)
         command = (os.environ.get("SHELL", "/bin/sh"),)
     sandbox.enter_network(running.sandbox)
     try:
