@@ -49,19 +49,19 @@ def _is_in(network: str) -> Callable[[str], bool]:
 
 def _is_bridge(value: str) -> bool:
     """Whether it is a node's own address among its Pods, the first one of the node's Pod range."""
-    return _is_in(_PLAN.pod_subnet)(value) and value.endswith(".1")
+    return _is_in(_PLAN.pod_subnets[0])(value) and value.endswith(".1")
 
 
 KINDS = {
     "age": Kind(r"(?:\d+s|\d+m(?:\d+s)?|\d+h(?:\d+m)?|\d+d(?:\d+h)?|\d+y(?:\d+d)?)", binds=False),
     "bridge-ip": Kind(_IPV4, _is_bridge),
     "client-ip": Kind(re.escape(_PLAN.gateway)),
-    "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnet)),
+    "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnets[0])),
     "node": Kind("|".join(re.escape(node.name) for node in _PLAN.nodes)),
     "node-ip": Kind("|".join(re.escape(node.address) for node in _PLAN.nodes)),
     "node-port": Kind(r"\d{5}", lambda value: 30000 <= int(value) <= 32767),
     "pod": Kind(rf"{_NAME}-{_SUFFIX}"),
-    "pod-ip": Kind(_IPV4, lambda value: _is_in(_PLAN.pod_subnet)(value) and not _is_bridge(value)),
+    "pod-ip": Kind(_IPV4, lambda value: _is_in(_PLAN.pod_subnets[0])(value) and not _is_bridge(value)),
     "pod-template-hash": Kind(_HASH),
     "port": Kind(r"\d{4,5}", lambda value: 1024 <= int(value) <= 65535),
     "replica-set": Kind(rf"{_NAME}-{_HASH}"),
@@ -148,7 +148,7 @@ class Placeholders:
             if value in names:
                 return f"<{names[value]}>"
             on_page = re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", page)
-            if on_page or value in (_PLAN.api_service, _PLAN.dns_service):
+            if on_page or value in (_PLAN.api_service, _PLAN.dns_services[0]):
                 return value
             for kind, pattern in _VARIES.items():
                 if re.fullmatch(pattern, value) and KINDS[kind].accepts(value):

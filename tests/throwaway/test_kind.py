@@ -111,7 +111,7 @@ def test_kind_takes_over_families_ranges_gates_and_zones(docker: Docker) -> None
         service_cidr="10.97.0.0/16,fd00:97::/112",
         service_node_port_range="30000-30100",
         feature_gates={"WatchList": True},
-        zones=("a", "b"),
+        zones=2,
     )
     config = docker.kubeadm("contract-control-plane")
     cluster = config["ClusterConfiguration"]

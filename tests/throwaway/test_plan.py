@@ -9,7 +9,7 @@ from throwaway.plan import make_plan
 
 def test_three_nodes_have_addresses_and_pod_ranges_of_their_own() -> None:
     plan = make_plan()
-    assert [(node.name, node.pod_subnet) for node in plan.nodes] == [
+    assert [(node.name, *node.pod_subnets) for node in plan.nodes] == [
         ("control-plane", "10.244.0.0/24"),
         ("worker1", "10.244.1.0/24"),
         ("worker2", "10.244.2.0/24"),

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from throwaway import components, pki, sandbox
+from throwaway import components, feature_gates, pki, requirements, sandbox
 from throwaway.api import Api
 from throwaway.build import Built
 from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS
 from throwaway.errors import AlreadyRunsError, ThrowawayError
-from throwaway.plan import DEFAULT_NAME, Node, Plan, plan_from_dict
+from throwaway.plan import DEFAULT_NAME, Node, Plan, differing_settings, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
 
 Report = Callable[[str], None]
@@ -92,8 +92,8 @@ class Cluster:
         return logs[component]
 
     def node_pid(self, node: str) -> int:
-        """The first process of a node; raises `ThrowawayError` when there is no such node."""
-        return self.sandbox.node_pid(self.plan.node(node).name)
+        """The first process of a node or client; raises `ThrowawayError` when there is none of this name."""
+        return self.sandbox.node_pid(self.plan.host(node).name)
 
     def down(self) -> None:
         """End it; returns when nothing of it is left."""
@@ -143,6 +143,9 @@ def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
     cluster has to be a `new` one, `AlreadyRunsError` when there is one of this name.
     """
     deadline = time.monotonic() + _START_SECONDS
+    if sandbox.find(plan.name) is None:
+        requirements.require_for(plan)
+        feature_gates.check(plan.feature_gates, built.bin)
     while (presence := sandbox.reserve(plan.name)) is None:
         if new:
             raise AlreadyRunsError(f"cluster {plan.name!r} runs already; 'throwaway down --name {plan.name}' ends it")
@@ -167,6 +170,7 @@ def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
         files={
             "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan)), _BIN_OUTSIDE: str(built.bin)},
             **{node.name: components.files(plan, certificates, node) for node in plan.nodes},
+            **{client.name: components.client_files(plan, certificates) for client in plan.clients},
         },
         components={node.name: components.components(plan, node) for node in plan.nodes},
         presence=presence,
@@ -203,8 +207,12 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     for node in plan.nodes:
         api.create(_node_object(plan, node))
     start("kubelet", "kube-proxy", "kube-scheduler")
-    for manifest in _addon("coredns", dns_service=plan.dns_service):
+    for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
+    load_balancer = _addon("metallb") if plan.load_balancer else []
+    kinds = [manifest for manifest in load_balancer if manifest["kind"] == "CustomResourceDefinition"]
+    for manifest in kinds:
+        api.create(manifest)  # the API server takes a second or two until it serves them
     # Started before all checks pass, the controller manager would lose a second (`WaitForAPIServer` in upstream's
     # k8s.io/controller-manager/app/helper.go).
     _wait(cluster, starting, api.is_ready, "the API server is not ready")
@@ -215,11 +223,22 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
     _wait(cluster, starting, lambda: _all_ready(api, pods), "CoreDNS is not ready")
 
+    if plan.load_balancer:
+        # Nobody waits for it: whoever needs an external address waits for that of a Service of their own.
+        report("starting the load balancer")
+        for manifest in load_balancer:
+            if manifest not in kinds:
+                api.create(manifest)
+        _wait(cluster, starting, lambda: all(api.serves(kind) for kind in kinds), "MetalLB's kinds are not served")
+        for manifest in _addon("metallb-pool", load_balancer_range=plan.load_balancer_range):
+            api.create(manifest)
+
 
 def _addon(name: str, **values: str) -> list[dict[str, Any]]:
     """The manifests of an add-on, with values filled in."""
     text = resources.files("throwaway.addons").joinpath(f"{name}.yaml").read_text()
-    return list(yaml.load_all(string.Template(text).substitute(values), yaml.CSafeLoader))
+    documents = yaml.load_all(string.Template(text).substitute(values), yaml.CSafeLoader)
+    return [item for each in documents for item in (each["items"] if each["kind"] == "List" else [each])]
 
 
 def _all_ready(api: Api, path: str) -> bool:
@@ -231,16 +250,26 @@ def _all_ready(api: Api, path: str) -> bool:
     )
 
 
+def _dns_service(plan: Plan) -> dict[str, str]:
+    """The values of the Service `kube-dns` that depend on IP families."""
+    policy = "SingleStack" if len(plan.dns_services) == 1 else "RequireDualStack"
+    addresses = plan.dns_services
+    return {"dns_service": addresses[0], "dns_services": json.dumps(addresses), "ip_family_policy": policy}
+
+
 def _node_object(plan: Plan, node: Node) -> dict[str, Any]:
     role = "node-role.kubernetes.io/control-plane"
+    labels = {role: ""} if node.is_control_plane else {}
+    if node.zone:
+        labels["topology.kubernetes.io/zone"] = node.zone
     reserved = node.is_control_plane and len(plan.nodes) > 1
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": node.name, "labels": {role: ""} if node.is_control_plane else {}},
+        "metadata": {"name": node.name, "labels": labels},
         "spec": {
-            "podCIDR": node.pod_subnet,
-            "podCIDRs": [node.pod_subnet],
+            "podCIDR": node.pod_subnets[0],
+            "podCIDRs": node.pod_subnets,
             "taints": [{"key": role, "effect": "NoSchedule"}] if reserved else [],
         },
     }
@@ -272,8 +301,9 @@ def _ready_and_as_planned(plan: Plan) -> Cluster | None:
     if cluster is None or not cluster.is_ready:
         return None
     if cluster.plan != plan:
+        is_so, asked = (" ".join(settings) for settings in differing_settings(cluster.plan, plan))
         raise ThrowawayError(
-            f"cluster {plan.name!r} is running with other settings ({len(cluster.plan.nodes)} nodes,"
-            f" {cluster.plan.proxy_mode}); take it down first or choose another --name"
+            f"cluster {plan.name!r} is running with {is_so}, not with {asked};"
+            " take it down first or choose another --name"
         )
     return cluster

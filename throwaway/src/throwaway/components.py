@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from throwaway import feature_gates
 from throwaway.pki import KeyPair, Pki
 from throwaway.plan import API_PORT, Node, Plan
 from throwaway.requirements import SYSTEM_PATH
@@ -48,14 +49,14 @@ def components(plan: Plan, node: Node) -> list[Component]:
     own = [_containerd(), _kubelet(node), _kube_proxy()]
     if not node.is_control_plane:
         return own
-    return [_etcd(), _kube_apiserver(plan), _kube_controller_manager(plan), _kube_scheduler(), *own]
+    return [_etcd(), _kube_apiserver(plan), _kube_controller_manager(plan), _kube_scheduler(plan), *own]
 
 
 def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
     """The files of one node: path → text. Keys are among them, so all are to be readable by their owner only."""
-    server = f"https://{plan.control_plane.address}:{API_PORT}"
+    server = plan.api_server
     texts = {
-        KUBECONFIG: kubeconfig(server, pki.authority, pki.clients["admin"], plan.name),
+        **client_files(plan, pki),
         f"{FOLDER}/resolv.conf": "",
         f"{FOLDER}/containerd.toml": _containerd_config(),
         f"{_CNI}/10-pods.conflist": _json(_cni_config(node)),
@@ -82,6 +83,11 @@ def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
                 server, pki.authority, pki.clients[f"system:{name}"], plan.name
             )
     return texts
+
+
+def client_files(plan: Plan, pki: Pki) -> dict[str, str]:
+    """The files of a machine beside the nodes, as those of `files`: with them kubectl works there."""
+    return {KUBECONFIG: kubeconfig(plan.api_server, pki.authority, pki.clients["admin"], plan.name)}
 
 
 def kubeconfig(server: str, authority: KeyPair, client: KeyPair, name: str) -> str:
@@ -122,6 +128,16 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
+def _any_address(plan: Plan) -> str:
+    """What a server listens on that is to be reached at all addresses of its node."""
+    return "::" if plan.has_ipv6 else "0.0.0.0"
+
+
+def _feature_gates(plan: Plan) -> tuple[str, ...]:
+    """The flag for feature gates; none without any."""
+    return (feature_gates.flag(plan.feature_gates),) if plan.feature_gates else ()
+
+
 def _pair(name: str, pair: KeyPair) -> dict[str, str]:
     return {f"{_PKI}/{name}.crt": pair.certificate, f"{_PKI}/{name}.key": pair.key}
 
@@ -150,9 +166,11 @@ def _kube_apiserver(plan: Plan) -> Component:
         (
             "kube-apiserver",
             f"--advertise-address={plan.control_plane.address}",
+            f"--bind-address={_any_address(plan)}",
             f"--secure-port={API_PORT}",
             "--etcd-servers=http://127.0.0.1:2379",
-            f"--service-cluster-ip-range={plan.service_subnet}",
+            f"--service-cluster-ip-range={','.join(plan.service_subnets)}",
+            f"--service-node-port-range={plan.service_node_port_range}",
             "--allow-privileged=true",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
@@ -174,6 +192,7 @@ def _kube_apiserver(plan: Plan) -> Component:
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={_PKI}/service-accounts.crt",
             f"--service-account-signing-key-file={_PKI}/service-accounts.key",
+            *_feature_gates(plan),
         ),
     )
 
@@ -197,17 +216,18 @@ def _kube_controller_manager(plan: Plan) -> Component:
             f"--cluster-signing-cert-file={_PKI}/ca.crt",
             f"--cluster-signing-key-file={_PKI}/ca.key",
             f"--service-account-private-key-file={_PKI}/service-accounts.key",
-            f"--cluster-cidr={plan.pod_subnet}",
-            f"--service-cluster-ip-range={plan.service_subnet}",
+            f"--cluster-cidr={','.join(plan.pod_subnets)}",
+            f"--service-cluster-ip-range={','.join(plan.service_subnets)}",
             "--allocate-node-cidrs=false",  # the plan did it
             "--kube-api-qps=500",  # the defaults (20, 30) spare a big API server and cost seconds at the start
             "--kube-api-burst=1000",
             "--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",  # the default is the host's, read-only here
+            *_feature_gates(plan),
         ),
     )
 
 
-def _kube_scheduler() -> Component:
+def _kube_scheduler(plan: Plan) -> Component:
     own = f"{FOLDER}/kube-scheduler.kubeconfig"
     return Component(
         "kube-scheduler",
@@ -219,6 +239,7 @@ def _kube_scheduler() -> Component:
             "--bind-address=127.0.0.1",
             *_LOOPBACK_CERTIFICATE,
             "--leader-elect=false",
+            *_feature_gates(plan),
         ),
     )
 
@@ -274,8 +295,8 @@ def _cni_config(node: Node) -> dict[str, Any]:
                 "ipam": {
                     "type": "host-local",
                     "dataDir": "/run/cni",
-                    "ranges": [[{"subnet": node.pod_subnet}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "ranges": [[{"subnet": subnet}] for subnet in node.pod_subnets],
+                    "routes": [{"dst": "::/0" if ":" in subnet else "0.0.0.0/0"} for subnet in node.pod_subnets],
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
@@ -291,7 +312,7 @@ def _kubelet(node: Node) -> Component:
             f"--config={FOLDER}/kubelet.json",
             f"--kubeconfig={FOLDER}/kubelet.kubeconfig",
             f"--hostname-override={node.name}",
-            f"--node-ip={node.address}",
+            f"--node-ip={','.join(node.addresses)}",
         ),
     )
 
@@ -308,11 +329,12 @@ def _kubelet_config(plan: Plan) -> dict[str, Any]:
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": f"{_PKI}/kubelet.crt",
         "tlsPrivateKeyFile": f"{_PKI}/kubelet.key",
-        "clusterDNS": [plan.dns_service],
+        "address": _any_address(plan),
+        "clusterDNS": [plan.dns_services[0]],
         "clusterDomain": "cluster.local",
         "resolvConf": f"{FOLDER}/resolv.conf",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        "featureGates": {"KubeletInUserNamespace": True},  # (userns)
+        "featureGates": {"KubeletInUserNamespace": True, **plan.feature_gates},  # (userns)
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": False,  # (userns) no cgroup may be written
         "enforceNodeAllocatable": [],  # (userns)
@@ -342,7 +364,10 @@ def _kube_proxy_config(plan: Plan, node: Node) -> dict[str, Any]:
         "clientConnection": {"kubeconfig": f"{FOLDER}/kube-proxy.kubeconfig"},
         "mode": plan.proxy_mode,
         "hostnameOverride": node.name,
-        "clusterCIDR": plan.pod_subnet,
+        "bindAddress": _any_address(plan),
+        "metricsBindAddress": "127.0.0.1:10249",  # as by default; with an address of IPv6 above it would be of IPv6
+        "clusterCIDR": ",".join(plan.pod_subnets),
+        "featureGates": plan.feature_gates,
         # The limits of conntrack belong to the host; failing to write them would be fatal to kube-proxy.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from throwaway import linux
 from throwaway.components import ETCD_DATA, ETCD_STORE, FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, Component
-from throwaway.plan import API_PORT, Node, Plan, plan_from_dict
+from throwaway.plan import API_PORT, Host, Node, Plan, plan_from_dict
 
 _RESTART_AFTER_SECONDS = 1.0
 _NODE_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
@@ -39,7 +39,7 @@ class Boot:
     folders: dict[str, str]
     """Folders of the host to show inside, read-only: path inside → path on the host."""
     files: dict[str, dict[str, str]]
-    """Files to write, each readable by its owner only: Node name, or "" for the sandbox itself → path → text."""
+    """Files to write, each readable by its owner only: Host name, or "" for the sandbox itself → path → text."""
     components: dict[str, list[Component]]
     """Node name → the programs it can be told to start."""
     control: int
@@ -128,15 +128,15 @@ def _run_sandbox(boot: Boot, folders: dict[str, str], control: socket.socket) ->
     _ip(
         "link set lo up",
         "link add nodes type bridge",
-        f"addr add {boot.plan.gateway}/{boot.plan.node_prefix} dev nodes",
         "link set nodes up",
+        *_addresses(boot.plan, boot.plan.gateways, "nodes"),
     )
     # The same two sockets in the sandbox's network, so that what runs in there finds the cluster as the host does.
     presence = socket.socket(fileno=boot.presence)
     presences = [presence, _unix_socket(presence.getsockname())]
     listeners = [socket.socket(fileno=fd) for fd in boot.listeners]
     listeners += [socket.create_server(listener.getsockname()) for listener in listeners]
-    node_controls = {node.name: _start_node(boot, number, node) for number, node in enumerate(boot.plan.nodes)}
+    node_controls = {host.name: _start_node(boot, number, host) for number, host in enumerate(boot.plan.hosts)}
     asyncio.run(_serve_sandbox(boot, control, node_controls, presences, listeners))
 
 
@@ -190,15 +190,28 @@ def _ip(*commands: str) -> None:
         raise OSError(f"ip: {done.stderr.strip()}")
 
 
-def _start_node(boot: Boot, number: int, node: Node) -> socket.socket:
-    """Start a node's init in namespaces of its own and join it to the bridge; returns the socket to control it."""
+def _addresses(plan: Plan, addresses: Iterable[str], link: str) -> list[str]:
+    """Commands of iproute2 that give a link on the nodes' network its address of each IP family."""
+    prefixes = [subnet.split("/")[1] for subnet in plan.node_subnets]
+    # nodad: nobody else can have the address, and looking for one who has takes two seconds.
+    return [
+        f"addr add {address}/{prefix} dev {link}{' nodad' if ':' in address else ''}"
+        for address, prefix in zip(addresses, prefixes, strict=True)
+    ]
+
+
+def _start_node(boot: Boot, number: int, host: Host) -> socket.socket:
+    """Start a node's init in namespaces of its own and join it to the bridge; returns the socket to control it.
+
+    A client is made like a node; it has fewer files, no routes to Pods, and nothing is started on it.
+    """
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()
         linux.unshare(_NODE_NAMESPACES)
         pid = os.fork()
         if pid == 0:
-            _run_as_first_process(lambda: _run_node(boot, node, theirs), theirs)
+            _run_as_first_process(lambda: _run_node(boot, host, theirs), theirs)
         theirs.sendall(f"{pid}\n".encode())
         os._exit(0)
     theirs.close()
@@ -207,33 +220,58 @@ def _start_node(boot: Boot, number: int, node: Node) -> socket.socket:
         f"link add veth{number} type veth peer name eth0 netns {pid}",
         f"link set veth{number} master nodes up",
     )
-    os.symlink(str(pid), f"{FOLDER}/node-{node.name}")
+    os.symlink(str(pid), f"{FOLDER}/node-{host.name}")
     ours.sendall(b"connected\n")
     return ours
 
 
-def _run_node(boot: Boot, node: Node, control: socket.socket) -> None:
+def _run_node(boot: Boot, host: Host, control: socket.socket) -> None:
     for fd in (boot.control, boot.presence, *boot.listeners):
         os.close(fd)  # held on to, they would outlive the sandbox's own and keep its name taken
-    socket.sethostname(node.name)
+    socket.sethostname(host.name)
     _make_private_mounts({path: path for path in boot.folders})
-    _write_files(boot.files[node.name])
+    _write_files(boot.files.get(host.name, {}))
+    if isinstance(host, Node):
+        _copy_stores(host)
+    if read_line(control) != "connected":
+        raise SystemExit(1)
+    if isinstance(host, Node):
+        _set_sysctls(boot.plan)
+    _ip(
+        "link set lo up",
+        *_addresses(boot.plan, host.addresses, "eth0"),
+        "link set eth0 up",
+        *(f"route add default via {gateway}" for gateway in boot.plan.gateways),
+        *(_routes_to_pods(boot.plan, host) if isinstance(host, Node) else ()),
+    )
+    components = {component.name: component for component in boot.components.get(host.name, [])}
+    asyncio.run(_serve_node(components, control))
+
+
+def _copy_stores(node: Node) -> None:
     if os.path.isdir(IMAGES):
         _use_image_store(Path(IMAGES), Path("/var/lib/containerd"))
     if node.is_control_plane and os.path.isdir(ETCD_STORE):
         shutil.copytree(ETCD_STORE, ETCD_DATA, copy_function=shutil.copyfile)
-    if read_line(control) != "connected":
-        raise SystemExit(1)
-    _ip(
-        "link set lo up",
-        f"addr add {node.address}/{boot.plan.node_prefix} dev eth0",
-        "link set eth0 up",
-        f"route add default via {boot.plan.gateway}",
-        *(f"route add {other.pod_subnet} via {other.address}" for other in boot.plan.nodes if other != node),
-    )
-    for sysctl, value in {"ip_forward": 1, "conf/all/rp_filter": 0, "conf/default/rp_filter": 0}.items():
-        Path(f"/proc/sys/net/ipv4/{sysctl}").write_text(str(value))
-    asyncio.run(_serve_node({component.name: component for component in boot.components[node.name]}, control))
+
+
+def _set_sysctls(plan: Plan) -> None:
+    """Make a router of this node, for its Pods; in its own network namespace, as all of these are."""
+    sysctls = {"ipv4/ip_forward": 1, "ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
+    if plan.has_ipv6:
+        sysctls |= {"ipv6/conf/all/forwarding": 1, "ipv6/conf/default/accept_dad": 0}
+    for sysctl, value in sysctls.items():
+        Path(f"/proc/sys/net/{sysctl}").write_text(str(value))
+
+
+def _routes_to_pods(plan: Plan, node: Node) -> list[str]:
+    """Commands of iproute2 that lead to the Pods of the other nodes."""
+    return [
+        f"route add {subnet} via {address}"
+        for other in plan.nodes
+        if other != node
+        for subnet, address in zip(other.pod_subnets, other.addresses, strict=True)
+    ]
 
 
 def _use_image_store(store: Path, root: Path) -> None:

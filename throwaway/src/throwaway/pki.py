@@ -127,14 +127,14 @@ def make_pki(plan: Plan) -> Pki:
                 *service_names,
                 "localhost",
                 "127.0.0.1",
-                plan.control_plane.address,
+                *plan.control_plane.addresses,
                 plan.api_service,
             ),
         ),
         clients={name: authority.issue(name, group) for name, group in groups.items()},
         loopback=authority.issue("localhost", server_names=("localhost", "127.0.0.1")),
         kubelets={
-            node.name: authority.issue(f"system:node:{node.name}", "system:nodes", (node.name, node.address))
+            node.name: authority.issue(f"system:node:{node.name}", "system:nodes", (node.name, *node.addresses))
             for node in plan.nodes
         },
         service_accounts=authority.issue("service-accounts"),

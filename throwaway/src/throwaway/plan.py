@@ -2,66 +2,179 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from throwaway.errors import ThrowawayError
 
 ProxyMode = Literal["nftables", "iptables"]
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
+IpFamily = Literal["ipv4", "ipv6", "dual"]
+IP_FAMILIES: tuple[IpFamily, ...] = get_args(IpFamily)
 
 KUBERNETES_VERSION = "v1.37.2"
 DEFAULT_NAME = "throwaway"
+DEFAULT_NODE_PORTS = "30000-32767"
 MAX_NODES = 20
-
-# The nodes' network exists only inside the cluster's own network namespace, so that it may equal one of the host's.
-NODE_SUBNET = ipaddress.IPv4Network("172.30.0.0/24")
-POD_SUBNET = ipaddress.IPv4Network("10.244.0.0/16")
-SERVICE_SUBNET = ipaddress.IPv4Network("10.96.0.0/16")
 API_PORT = 6443
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MIN_SERVICE_ADDRESSES = 16
+"""So that the tenth, which is the DNS server's, is among them."""
 
 
 @dataclass(frozen=True)
-class Node:
-    """One machine of the cluster."""
+class _Ranges:
+    """The addresses of one IP family."""
+
+    nodes: _Network
+    """The network that joins the nodes."""
+    pods: _Network
+    """All Pods' addresses."""
+    pods_of_node_prefix: int
+    """Prefix length of one node's share of them."""
+    services: _Network
+    """ClusterIPs, unless others are asked for."""
+
+    def host(self, number: int) -> str:
+        """An address on the nodes' network; the number can be read in its end, in IPv6 too: 11 is `::11`."""
+        return str(self.nodes[int(str(number), 16) if self.nodes.version == 6 else number])
+
+
+# All of these exist only inside the cluster's own network namespace, so that they may equal those of the host.
+_RANGES: dict[str, _Ranges] = {
+    "ipv4": _Ranges(
+        nodes=ipaddress.ip_network("172.30.0.0/24"),
+        pods=ipaddress.ip_network("10.244.0.0/16"),
+        pods_of_node_prefix=24,
+        services=ipaddress.ip_network("10.96.0.0/16"),
+    ),
+    "ipv6": _Ranges(
+        nodes=ipaddress.ip_network("fd00:172:30::/64"),
+        pods=ipaddress.ip_network("fd00:10:244::/56"),
+        pods_of_node_prefix=64,
+        services=ipaddress.ip_network("fd00:10:96::/112"),
+    ),
+}
+_GATEWAY = 1
+_CLIENT = 3
+_FIRST_NODE = 11
+_LOAD_BALANCER = (200, 250)
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine on the nodes' network: a node, or a client beside them."""
 
     name: str
-    """Name of the Node object and host name."""
-    address: str
-    """IPv4 address on the nodes' network; the Node's InternalIP."""
-    pod_subnet: str
-    """Range of its Pods' addresses, the Node's `spec.podCIDR`."""
+    """Its host name; a node's is also the name of its Node object."""
+    addresses: tuple[str, ...]
+    """Its address of each IP family of the cluster; a node's are its InternalIPs."""
+
+    @property
+    def address(self) -> str:
+        """Its primary address, that of the cluster's first IP family."""
+        return self.addresses[0]
+
+
+@dataclass(frozen=True)
+class Node(Host):
+    """One machine of the cluster."""
+
+    pod_subnets: tuple[str, ...]
+    """Ranges of its Pods' addresses, the Node's `spec.podCIDRs`."""
     is_control_plane: bool
     """Whether etcd, the API server and the controllers run here; ordinary Pods then do not."""
+    zone: str = ""
+    """Its label `topology.kubernetes.io/zone`; none if empty."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is decided before anything starts."""
+    """All that is decided before anything starts.
+
+    What is there for each IP family is a tuple of one or two, the cluster's primary family first.
+    """
 
     name: str
     """The cluster's name."""
     nodes: tuple[Node, ...]
     """The nodes, the control plane first."""
+    clients: tuple[Host, ...]
+    """Machines beside the nodes that run nothing of Kubernetes: the outside world."""
     proxy_mode: ProxyMode
     """kube-proxy's mode on every node."""
-    gateway: str = str(NODE_SUBNET[1])
-    """Address of the bridge that joins the nodes; programs started by `throwaway shell` have it."""
-    node_prefix: int = NODE_SUBNET.prefixlen
-    """Prefix length of the nodes' network."""
-    pod_subnet: str = str(POD_SUBNET)
-    """Range of all Pods' addresses."""
-    service_subnet: str = str(SERVICE_SUBNET)
-    """Range of ClusterIPs."""
-    api_service: str = str(SERVICE_SUBNET[1])
-    """ClusterIP of the Service `kubernetes`: the range's first address."""
-    dns_service: str = str(SERVICE_SUBNET[10])
-    """ClusterIP of the Service `kube-dns`, by custom the range's tenth address."""
+    ip_family: IpFamily
+    """Which addresses nodes, Pods and Services have; `dual`: both, IPv4 being the primary family."""
+    node_subnets: tuple[str, ...]
+    """Ranges of the nodes' network."""
+    gateways: tuple[str, ...]
+    """Addresses of the bridge that joins the nodes; programs started by `throwaway shell` have them."""
+    pod_subnets: tuple[str, ...]
+    """Ranges of all Pods' addresses."""
+    service_subnets: tuple[str, ...]
+    """Ranges of ClusterIPs."""
+    service_node_port_range: str
+    """Ports that a NodePort can be, as the API server takes them: `FIRST-LAST`."""
+    load_balancer_range: str
+    """Addresses for Services of type LoadBalancer: `FIRST-LAST`, of two IP families with a comma between them."""
+    load_balancer: bool = True
+    """Whether such Services get an address."""
+    feature_gates: dict[str, bool] = field(default_factory=dict)
+    """Kubernetes' feature gates that are set otherwise than by default."""
 
     @property
     def control_plane(self) -> Node:
         """The node that runs the API server."""
         return self.nodes[0]
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All machines: the nodes, then the clients."""
+        return (*self.nodes, *self.clients)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether any address of the cluster is of IPv6."""
+        return self.ip_family != "ipv4"
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's primary address, from which programs in `throwaway shell` come."""
+        return self.gateways[0]
+
+    @property
+    def api_server(self) -> str:
+        """The URL of the API server in the nodes' network."""
+        address = self.control_plane.address
+        return f"https://[{address}]:{API_PORT}" if ":" in address else f"https://{address}:{API_PORT}"
+
+    @property
+    def api_service(self) -> str:
+        """ClusterIP of the Service `kubernetes`: the primary range's first address."""
+        return str(ipaddress.ip_network(self.service_subnets[0])[1])
+
+    @property
+    def dns_services(self) -> tuple[str, ...]:
+        """ClusterIPs of the Service `kube-dns`, by custom each range's tenth address."""
+        return tuple(str(ipaddress.ip_network(subnet)[10]) for subnet in self.service_subnets)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The choices it was made by: what each is about → how it is written after `throwaway up`."""
+        zones = {node.zone for node in self.nodes if node.zone}
+        gates = [f"--feature-gate {name}={str(value).lower()}" for name, value in sorted(self.feature_gates.items())]
+        return {
+            "nodes": f"--nodes {len(self.nodes)}",
+            "proxy mode": f"--proxy-mode {self.proxy_mode}",
+            "IP family": f"--ip-family {self.ip_family}",
+            "zones": f"--zones {len(zones)}",
+            "Service range": f"--service-cidr {','.join(self.service_subnets)}",
+            "NodePorts": f"--service-node-port-range {self.service_node_port_range}",
+            "feature gates": " ".join(gates) or "no --feature-gate",
+            "load balancer": "--load-balancer" if self.load_balancer else "--no-load-balancer",
+        }
 
     def node(self, name: str) -> Node:
         """The node called `name`; raises `ThrowawayError` with the names there are."""
@@ -70,6 +183,17 @@ class Plan:
                 return node
         names = ", ".join(node.name for node in self.nodes)
         raise ThrowawayError(f"cluster {self.name!r} has no node {name!r}; its nodes are {names}")
+
+    def host(self, name: str) -> Host:
+        """The node or client called `name`; raises `ThrowawayError` with the names there are."""
+        for client in self.clients:
+            if client.name == name:
+                return client
+        try:
+            return self.node(name)
+        except ThrowawayError as error:
+            names = ", ".join(client.name for client in self.clients)
+            raise ThrowawayError(f"{error}; beside them there is {names}") from None
 
 
 def check_name(name: str) -> str:
@@ -80,32 +204,131 @@ def check_name(name: str) -> str:
 
 
 def plan_from_dict(fields: dict[str, Any]) -> Plan:
-    """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON."""
-    return Plan(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
+    """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON.
+
+    Raises `ThrowawayError` when it is one of another version of this package.
+    """
+    try:
+        nodes = tuple(Node(**_with_tuples(node)) for node in fields["nodes"])
+        clients = tuple(Host(**_with_tuples(client)) for client in fields["clients"])
+        return Plan(**{**_with_tuples(fields), "nodes": nodes, "clients": clients})
+    except (KeyError, TypeError):
+        name = fields.get("name")
+        raise ThrowawayError(
+            f"cluster {name!r} was started by another version of throwaway; 'throwaway down --name {name}' ends it"
+        ) from None
 
 
-def make_plan(name: str = DEFAULT_NAME, nodes: int = 3, proxy_mode: ProxyMode = "nftables") -> Plan:
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same fields; JSON knows lists only."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def make_plan(
+    name: str = DEFAULT_NAME,
+    nodes: int = 3,
+    proxy_mode: ProxyMode = "nftables",
+    *,
+    ip_family: IpFamily = "ipv4",
+    service_cidr: str = "",
+    service_node_port_range: str = DEFAULT_NODE_PORTS,
+    feature_gates: Mapping[str, bool] | None = None,
+    zones: int = 0,
+    load_balancer: bool = True,
+) -> Plan:
     """Decide a cluster's names and addresses.
 
-    `nodes` counts the control plane, which is a node of its own: with 1 it also runs ordinary Pods. Raises
-    `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters) or a wrong number.
+    `nodes` counts the control plane, which is a node of its own: with 1 it also runs ordinary Pods. `service_cidr` is
+    a range of ClusterIPs, or one of each IP family with a comma between them; "" stands for the usual one. With
+    `zones` above 0 the nodes get labels `zone1`, `zone2`, …, in turn; the control plane is in the last one.
+
+    Raises `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters), a number of nodes or
+    zones that cannot be, ranges that are none or overlap. Whether there are such feature gates is for Kubernetes to
+    say, see `feature_gates`.
     """
     check_name(name)
     if not 1 <= nodes <= MAX_NODES:
         raise ThrowawayError(f"a cluster of {nodes} nodes is not possible: ask for 1 to {MAX_NODES}")
+    if not 0 <= zones <= nodes:
+        raise ThrowawayError(f"{zones} zones for {nodes} nodes are not possible: ask for 0 to {nodes}")
     if proxy_mode not in PROXY_MODES:
         raise ThrowawayError(f"kube-proxy has no mode {proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
-    pod_subnets = POD_SUBNET.subnets(new_prefix=24)
+    if ip_family not in IP_FAMILIES:
+        raise ThrowawayError(f"there is no IP family {ip_family!r}; choose {', '.join(IP_FAMILIES)}")
+    ranges = list(_RANGES.values()) if ip_family == "dual" else [_RANGES[ip_family]]
+    shares = [
+        list(zip(range(nodes), each.pods.subnets(new_prefix=each.pods_of_node_prefix), strict=False)) for each in ranges
+    ]
     return Plan(
         name=name,
         nodes=tuple(
             Node(
                 name=f"worker{number}" if number else "control-plane",
-                address=str(NODE_SUBNET[11 + number]),
-                pod_subnet=str(pod_subnet),
+                addresses=tuple(each.host(_FIRST_NODE + number) for each in ranges),
+                pod_subnets=tuple(str(share[number][1]) for share in shares),
                 is_control_plane=number == 0,
+                zone=f"zone{(number - 1) % zones + 1}" if zones else "",
             )
-            for number, pod_subnet in zip(range(nodes), pod_subnets, strict=False)
+            for number in range(nodes)
         ),
+        clients=(Host("client", tuple(each.host(_CLIENT) for each in ranges)),),
         proxy_mode=proxy_mode,
+        ip_family=ip_family,
+        node_subnets=tuple(str(each.nodes) for each in ranges),
+        gateways=tuple(each.host(_GATEWAY) for each in ranges),
+        pod_subnets=tuple(str(each.pods) for each in ranges),
+        service_subnets=_service_subnets(service_cidr, ranges),
+        service_node_port_range=_port_range(service_node_port_range),
+        load_balancer_range=",".join("-".join(map(each.host, _LOAD_BALANCER)) for each in ranges),
+        load_balancer=load_balancer,
+        feature_gates=dict(feature_gates or {}),
     )
+
+
+def _service_subnets(text: str, ranges: list[_Ranges]) -> tuple[str, ...]:
+    """The ranges of ClusterIPs that are asked for, in the families' order; raises `ThrowawayError` for wrong ones."""
+    if not text:
+        return tuple(str(each.services) for each in ranges)
+    usual = ",".join(str(each.services) for each in ranges)
+    try:
+        subnets = [ipaddress.ip_network(part.strip()) for part in text.split(",")]
+    except ValueError as error:
+        raise ThrowawayError(f"--service-cidr {text}: {error}; write a range as in {usual}") from None
+    if [subnet.version for subnet in subnets] != [each.nodes.version for each in ranges]:
+        families = " and then an ".join(f"IPv{each.nodes.version} range" for each in ranges)
+        raise ThrowawayError(f"--service-cidr {text}: this --ip-family needs an {families}, as in {usual}")
+    for subnet, each in zip(subnets, ranges, strict=True):
+        if subnet.num_addresses < _MIN_SERVICE_ADDRESSES:
+            raise ThrowawayError(
+                f"--service-cidr {text}: {subnet} is too small; Services need {_MIN_SERVICE_ADDRESSES} addresses"
+            )
+        if subnet.is_loopback or subnet.is_multicast or subnet.is_link_local:
+            raise ThrowawayError(f"--service-cidr {text}: addresses of {subnet} reach no other machine; try {usual}")
+        for what, taken in (("the nodes'", each.nodes), ("the Pods'", each.pods)):
+            if subnet.overlaps(taken):
+                raise ThrowawayError(f"--service-cidr {text}: {subnet} overlaps {what} range {taken}; try {usual}")
+    return tuple(map(str, subnets))
+
+
+def _port_range(text: str) -> str:
+    """The range of ports as it is; raises `ThrowawayError` when it is none."""
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
+        raise ThrowawayError(
+            f"--service-node-port-range {text}: write FIRST-LAST, ports from 1 to 65535, as in {DEFAULT_NODE_PORTS}"
+        )
+    return text
+
+
+def differing_settings(plan: Plan, other: Plan) -> tuple[list[str], list[str]]:
+    """The choices in which two plans differ, as each of them would be written after `throwaway up`."""
+    mine, others = plan.settings, other.settings
+    different = [what for what in mine if mine[what] != others[what]]
+    return [mine[what] for what in different], [others[what] for what in different]
+
+
+def unusual_settings(plan: Plan) -> list[str]:
+    """The choices in which a plan differs from what `throwaway up` does by itself."""
+    usual = make_plan(ip_family=plan.ip_family)  # the range of Services depends on the family
+    family = [] if plan.ip_family == "ipv4" else [plan.settings["IP family"]]
+    return [*family, *differing_settings(plan, usual)[0]]

@@ -14,13 +14,13 @@ from typing import Any, Self
 from throwaway import kubectl
 from throwaway.capabilities import CAPABILITIES, check_names
 from throwaway.errors import ThrowawayError
+from throwaway.plan import DEFAULT_NAME, IpFamily
 from throwaway.providers import PROVIDER_VARIABLE, provider
-from throwaway.providers.base import IpFamily, Provider, Report, Wanted
+from throwaway.providers.base import Provider, Report, Wanted
 
 Manifest = Path | str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """What `apply` and `delete` take: a file, folder or URL as kubectl's `--filename` does, or objects themselves."""
 
-DEFAULT_NAME = "throwaway"
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
@@ -64,7 +64,8 @@ class Cluster:
         service_cidr: str = "",
         service_node_port_range: str = "",
         feature_gates: Mapping[str, bool] | None = None,
-        zones: Sequence[str] = (),
+        zones: int = 0,
+        load_balancer: bool = True,
         provider: str | None = None,
         context: str = "",
         keep: bool = False,
@@ -85,7 +86,8 @@ class Cluster:
             service_cidr=service_cidr,
             service_node_port_range=service_node_port_range,
             feature_gates=feature_gates or {},
-            zones=tuple(zones),
+            zones=zones,
+            load_balancer=load_balancer,
         )
         provided, is_new = maker.up(wanted, report or (lambda _: None))
         return cls(provided, ends_with_block=is_new and not keep)

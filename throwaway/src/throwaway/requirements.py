@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from throwaway.errors import ThrowawayError
+from throwaway.plan import Plan
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Machines that are supported: the kernel's name → Go's and OCI's name."""
@@ -23,6 +24,7 @@ _KERNEL = (5, 12)  # mount_setattr(2)
 SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
+_IPV6 = Path("/proc/net/if_inet6")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,15 @@ def require() -> None:
     """Raise `ThrowawayError` with one line when this machine lacks anything."""
     if problems := missing():
         raise ThrowawayError(explain(problems))
+
+
+def require_for(plan: Plan) -> None:
+    """Raise `ThrowawayError` with one line when this machine cannot hold the cluster of a plan."""
+    if plan.has_ipv6 and not _IPV6.exists():
+        raise ThrowawayError(
+            f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
+            " boot it without ipv6.disable=1, or use --ip-family ipv4"
+        )
 
 
 def setup(report: Callable[[str], None]) -> None:

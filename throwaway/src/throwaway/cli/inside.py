@@ -25,7 +25,10 @@ from throwaway.public import Cluster
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(name: str, provider: str, context: str, node: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset"""
+    """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset
+
+    Besides the nodes there is 'client', a machine outside the cluster: throwaway exec client -- curl …
+    """
     if provider != "embedded":
         found = Cluster.find_or_fail(name, provider=provider, context=context)
         _run(found, found.node_command(node, command, is_terminal=sys.stdin.isatty()))
@@ -75,7 +78,7 @@ def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> N
     if not command:
         click.echo(f"You are in the network of cluster {name!r}; 'exit' leaves it. Nodes:", err=True)
         for node in running.plan.nodes:
-            click.echo(f"  {node.name:<14} {node.address}", err=True)
+            click.echo(f"  {node.name:<14} {' '.join(node.addresses)}", err=True)
         command = (os.environ.get("SHELL", "/bin/sh"),)
     sandbox.enter_network(running.sandbox)
     try:

@@ -5,12 +5,25 @@ import time
 
 import click
 
-from throwaway import build, requirements, sandbox
+from throwaway import build, feature_gates, requirements, sandbox
 from throwaway import cluster as clusters
 from throwaway.cli.common import context_option, name_option, progress, provider_option
 from throwaway.cluster import SHELL_VARIABLE
 from throwaway.errors import AlreadyRunsError, ThrowawayError
-from throwaway.plan import DEFAULT_NAME, KUBERNETES_VERSION, PROXY_MODES, ProxyMode, make_plan
+from throwaway.plan import (
+    DEFAULT_NAME,
+    DEFAULT_NODE_PORTS,
+    IP_FAMILIES,
+    KUBERNETES_VERSION,
+    PROXY_MODES,
+    IpFamily,
+    Node,
+    ProxyMode,
+    make_plan,
+    unusual_settings,
+)
+from throwaway.providers import provider as provider_of
+from throwaway.providers.base import Wanted
 from throwaway.public import Cluster
 
 
@@ -24,18 +37,90 @@ from throwaway.public import Cluster
     show_default=True,
     help="kube-proxy's mode.",
 )
+@click.option(
+    "--ip-family",
+    type=click.Choice(IP_FAMILIES),
+    default="ipv4",
+    show_default=True,
+    help="Addresses of nodes, Pods and Services; dual: both, IPv4 first.",
+)
+@click.option(
+    "--service-cidr",
+    default="",
+    metavar="CIDR[,CIDR]",
+    help="The range of ClusterIPs, of each IP family one.  [default: 10.96.0.0/16, fd00:10:96::/112]",
+)
+@click.option(
+    "--service-node-port-range",
+    default=DEFAULT_NODE_PORTS,
+    show_default=True,
+    metavar="FIRST-LAST",
+    help="The ports from which NodePorts are taken.",
+)
+@click.option(
+    "--zones",
+    default=0,
+    metavar="N",
+    help="Label the nodes as being in zone1 … zoneN, in turn (topology.kubernetes.io/zone).  [default: no labels]",
+)
+@click.option(
+    "--feature-gate",
+    "gates",
+    multiple=True,
+    metavar="NAME=true|false",
+    help="Set one of Kubernetes' feature gates in every component; may be given several times.",
+)
+@click.option(
+    "--load-balancer/--no-load-balancer",
+    default=True,
+    show_default=True,
+    help="Whether Services of type LoadBalancer get an address.",
+)
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
 @provider_option
-def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool, provider: str) -> None:
+def up(
+    name: str,
+    nodes: int,
+    proxy_mode: ProxyMode,
+    ip_family: IpFamily,
+    service_cidr: str,
+    service_node_port_range: str,
+    zones: int,
+    gates: tuple[str, ...],
+    load_balancer: bool,
+    new: bool,
+    provider: str,
+) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
     """
     if provider != "embedded":
-        _up_elsewhere(name, nodes, proxy_mode, new, provider)
+        wanted = Wanted(
+            name,
+            nodes,
+            proxy_mode,
+            ip_family,
+            service_cidr,
+            "" if service_node_port_range == DEFAULT_NODE_PORTS else service_node_port_range,
+            feature_gates.parse(gates),
+            zones,
+            load_balancer,
+        )
+        _up_elsewhere(wanted, new, provider)
         return
-    plan = make_plan(name, nodes, proxy_mode)
+    plan = make_plan(
+        name,
+        nodes,
+        proxy_mode,
+        ip_family=ip_family,
+        service_cidr=service_cidr,
+        service_node_port_range=service_node_port_range,
+        feature_gates=feature_gates.parse(gates),
+        zones=zones,
+        load_balancer=load_balancer,
+    )
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
     requirements.require()
@@ -50,15 +135,16 @@ def up(name: str, nodes: int, proxy_mode: ProxyMode, new: bool, provider: str) -
     click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
-def _up_elsewhere(name: str, nodes: int, proxy_mode: str, new: bool, provider: str) -> None:
-    if provider == "existing":
+def _up_elsewhere(wanted: Wanted, new: bool, kind: str) -> None:
+    if kind == "existing":
         raise ThrowawayError("an adopted cluster is there already; 'throwaway shell --provider existing' uses it")
-    if new and Cluster.find(name, provider=provider):
-        raise AlreadyRunsError(f"cluster {name!r} runs already")
+    maker = provider_of(kind)
+    if new and maker.find(wanted.name):
+        raise AlreadyRunsError(f"cluster {wanted.name!r} runs already")
     with progress() as display:
-        Cluster.up(name, nodes=nodes, proxy_mode=proxy_mode, provider=provider, report=display.step)
-    click.echo(f"Cluster {name!r} of {provider} is ready.")
-    options = f" --provider {provider} --name {name}"
+        maker.up(wanted, display.step)
+    click.echo(f"Cluster {wanted.name!r} of {kind} is ready.")
+    options = f" --provider {kind} --name {wanted.name}"
     click.echo(f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all.")
 
 
@@ -92,14 +178,22 @@ def status() -> None:
     if not names:
         click.echo("No cluster is running. Start one with 'throwaway up'.")
     for name in names:
-        found = clusters.find(name)
+        try:
+            found = clusters.find(name)
+        except ThrowawayError as error:
+            click.echo(f"{name}: {error}", err=True)
+            continue
         if found is None:
             continue
         state = "ready" if found.is_ready else "starting"
         click.echo(f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode")
-        for node in found.plan.nodes:
-            state = "" if found.sandbox.has_node(node.name) else "  (dead)"
-            click.echo(f"  {node.name:<14} {node.address:<14} Pods in {node.pod_subnet}{state}")
+        if settings := unusual_settings(found.plan):
+            click.echo(f"  started with {' '.join(settings)}")
+        for host in found.plan.hosts:
+            where = f"Pods in {' '.join(host.pod_subnets)}" if isinstance(host, Node) else "outside the cluster"
+            zone = f"  {host.zone}" if isinstance(host, Node) and host.zone else ""
+            state = "" if found.sandbox.has_node(host.name) else "  (dead)"
+            click.echo(f"  {host.name:<14} {' '.join(host.addresses):<14} {where}{zone}{state}")
 
 
 def _own_names() -> list[str]:

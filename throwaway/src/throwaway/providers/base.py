@@ -4,14 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from throwaway.capabilities import Ask
+from throwaway.plan import IpFamily
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
-
-IpFamily = Literal["ipv4", "ipv6", "dual"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,10 @@ class Wanted:
     """Range of node ports, as in 30000-32767; Kubernetes' own when empty."""
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
     """Feature gates of all components."""
-    zones: tuple[str, ...] = ()
-    """Names of zones, given to the nodes in turn as `topology.kubernetes.io/zone`."""
+    zones: int = 0
+    """How many zones the nodes are in, in turn: `topology.kubernetes.io/zone` is `zone1`, `zone2`, …; 0 for none."""
+    load_balancer: bool = True
+    """Whether Services of type LoadBalancer get an address."""
 
 
 class Provider(ABC):

@@ -12,7 +12,7 @@ from throwaway import cluster as clusters
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
-from throwaway.plan import PROXY_MODES, Plan, check_name, make_plan
+from throwaway.plan import DEFAULT_NODE_PORTS, PROXY_MODES, Plan, check_name, make_plan
 from throwaway.providers.base import Provider, Report, Wanted
 
 
@@ -90,8 +90,14 @@ def _plan(wanted: Wanted) -> Plan:
     """The plan of such a cluster; raises `ThrowawayError` for what cannot be had here."""
     if wanted.proxy_mode not in PROXY_MODES:
         raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
-    known = Wanted(wanted.name, wanted.nodes, wanted.proxy_mode)
-    for field in Wanted.__dataclass_fields__:
-        if getattr(wanted, field) != getattr(known, field):
-            raise ThrowawayError(f"the embedded cluster cannot be given {field}; the provider kind can")
-    return make_plan(wanted.name, wanted.nodes, wanted.proxy_mode)
+    return make_plan(
+        wanted.name,
+        wanted.nodes,
+        wanted.proxy_mode,
+        ip_family=wanted.ip_family,
+        service_cidr=wanted.service_cidr,
+        service_node_port_range=wanted.service_node_port_range or DEFAULT_NODE_PORTS,
+        feature_gates=wanted.feature_gates,
+        zones=wanted.zones,
+        load_balancer=wanted.load_balancer,
+    )

@@ -150,7 +150,7 @@ def configuration(wanted: Wanted) -> dict[str, Any]:
 
 
 def _node(wanted: Wanted, number: int) -> dict[str, Any]:
-    zone = {_ZONE: wanted.zones[number % len(wanted.zones)]} if wanted.zones else {}
+    zone = {_ZONE: f"zone{(number - 1) % wanted.zones + 1}"} if wanted.zones else {}
     return {"role": "worker" if number else "control-plane", "labels": {LABEL: wanted.name, **zone}}
 
 
