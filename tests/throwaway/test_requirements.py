@@ -17,7 +17,8 @@ def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder in which programs are found; it has those of this machine."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for program in (*requirements._PROGRAMS, *requirements._PROGRAMS_OF_AN_ACCOUNT):
+    programs = (*requirements._PROGRAMS, *requirements._PROGRAMS_OF_AN_ACCOUNT, *requirements._OPTIONAL_PROGRAMS)
+    for program in programs:
         found = requirements.find_program(program.name)
         assert found, f"this machine itself lacks {program.name}"
         (folder / program.name).symlink_to(found)
@@ -190,6 +191,27 @@ case "$*" in
 esac""".replace("ln -s", "/bin/ln -s"),
     )
     return log
+
+
+def test_what_only_one_command_needs_is_missed_by_that_command_alone(bin_folder: Path) -> None:
+    _script(bin_folder / "apt-get", "exit 1")
+    requirements.require_optional("tcpdump")
+    (bin_folder / "tcpdump").unlink()
+    requirements.require()
+    with pytest.raises(ThrowawayError) as raised:
+        requirements.require_optional("tcpdump")
+    assert str(raised.value) == (
+        "this machine lacks tcpdump; as root: apt-get install -y --no-install-recommends tcpdump "
+        "(or 'throwaway setup'): 'throwaway capture' shows packets with it"
+    )
+
+
+def test_setup_installs_what_only_one_command_needs_too(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _fake_apt_get(bin_folder, needs_update=False)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (bin_folder / "tcpdump").unlink()
+    requirements.setup(lambda step: None)
+    assert log.read_text().splitlines() == ["-o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends tcpdump"]
 
 
 @pytest.mark.parametrize("needs_update", [False, True])

@@ -68,6 +68,9 @@ _PROGRAMS_OF_AN_ACCOUNT = tuple(
     _Program(name, "it gives the sandbox a range of ids", ("uidmap", "shadow-utils", "shadow"))
     for name in ("newuidmap", "newgidmap")
 )
+_OPTIONAL_PROGRAMS = (
+    _Program("tcpdump", "'throwaway capture' shows packets with it", ("tcpdump", "tcpdump", "tcpdump")),
+)
 
 _INSTALL_COMMANDS = (
     ("apt-get", "apt-get install -y --no-install-recommends"),
@@ -97,6 +100,13 @@ def required_program(name: str) -> Path:
     if found is None:
         raise ThrowawayError(f"this machine lacks the program {name}; run 'throwaway setup'")
     return found
+
+
+def require_optional(name: str) -> None:
+    """Raise `ThrowawayError` with one line when a program is missing that only one command needs."""
+    wanted = tuple(program for program in _OPTIONAL_PROGRAMS if program.name == name)
+    if problems := list(_missing_programs(wanted)):
+        raise ThrowawayError(f"{explain(problems)} (or 'throwaway setup'): {problems[0].why}")
 
 
 def missing() -> list[Problem]:
@@ -131,10 +141,12 @@ def require_for(plan: Plan) -> None:
 def setup(report: Callable[[str], None]) -> None:
     """Install what is missing, where that is possible: packages, as root, by apt-get.
 
+    That includes what only one command needs, without which a cluster starts all the same.
+
     Raises `ThrowawayError` for the rest, with one line that says what to run.
     """
     # The account that runs this as root is not the only one that may want a cluster on the machine.
-    packages = _packages([*missing(), *_missing_programs(_PROGRAMS_OF_AN_ACCOUNT)])
+    packages = _packages([*missing(), *_missing_programs(_PROGRAMS_OF_AN_ACCOUNT + _OPTIONAL_PROGRAMS)])
     if packages and os.getuid() == 0 and find_program("apt-get"):
         report(f"installing {' '.join(packages)}")
         _apt_get_install(packages)

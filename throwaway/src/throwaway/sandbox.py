@@ -17,10 +17,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from throwaway import linux
-from throwaway.components import Component
+from throwaway.components import NODE_PATH, Component
 from throwaway.errors import ThrowawayError
 from throwaway.init import Boot, read_line
 from throwaway.plan import Plan
@@ -31,6 +31,8 @@ from throwaway.waiting import wait_until
 _FIRST_ID_FOR_ROOT = 0x70000000
 _HANDSHAKE_SECONDS = 30.0
 _END_SECONDS = 60.0
+_NODE_ENVIRONMENT = {"PATH": NODE_PATH, "LC_ALL": "C"}
+"""For programs whose output is read: their PATH may be another than this account's, their words are to be English."""
 ACCOUNT_VARIABLE = "THROWAWAY_ACCOUNT"
 """The environment variable that tells programs in a cluster's network which account started them."""
 
@@ -305,10 +307,25 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
 
 def output_on_node(pid: int, argv: Sequence[str]) -> str:
     """Run a program on a node, as its root, and return what it prints; raises `ThrowawayError` with its complaint."""
-    done = subprocess.run(argv, preexec_fn=lambda: _become_root_on_node(pid, 0), capture_output=True, text=True)
+    done = subprocess.run(
+        argv, preexec_fn=lambda: _become_root_on_node(pid, 0), env=_NODE_ENVIRONMENT, capture_output=True, text=True
+    )
     if done.returncode:
         raise ThrowawayError(f"{argv[0]} failed on a node: {done.stderr.strip()}")
     return done.stdout
+
+
+def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.Popen[bytes]":
+    """Start a program on a node, as its root, beside this process; it is killed when this process ends.
+
+    `streams` are `stdin`, `stdout` and `stderr` as `subprocess.Popen` takes them. Ctrl+C does not reach the program.
+    """
+
+    def enter() -> None:
+        _become_root_on_node(pid, 0)
+        linux.die_with_parent()  # last: a change of ids takes it back
+
+    return subprocess.Popen(list(argv), preexec_fn=enter, env=_NODE_ENVIRONMENT, start_new_session=True, **streams)
 
 
 def _become_root_on_node(pid: int, flags: int) -> None:

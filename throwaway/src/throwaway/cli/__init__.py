@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from throwaway.cli.adopting import adopt
+from throwaway.cli.completion import completion
 from throwaway.cli.inside import exec_, kubectl, logs, shell
 from throwaway.cli.lifecycle import down, kubeconfig, status, up
 from throwaway.cli.making import build_, setup
+from throwaway.cli.observe import capture, trace
 from throwaway.errors import ThrowawayError
 
 
@@ -47,5 +49,7 @@ def main(debug: bool) -> None:
     """  # noqa: D301 - click looks for the backspace itself
 
 
-for command in (up, down, status, kubeconfig, kubectl, exec_, logs, shell, adopt, build_, setup):
+for command in (
+    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, adopt, build_, setup, completion,
+):  # fmt: skip
     main.add_command(command)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from throwaway import build
+from throwaway.cli.completion import complete_cluster
 from throwaway.cluster import SHELL_VARIABLE
 from throwaway.plan import DEFAULT_NAME, check_name
 from throwaway.providers import PROVIDER_VARIABLE, PROVIDERS
@@ -24,6 +25,7 @@ name_option = click.option(
     show_default=True,
     metavar="NAME",
     callback=_checked,
+    shell_complete=complete_cluster,
     help="Which cluster; in a 'throwaway shell' that of the shell.",
 )
 

@@ -1,28 +1,36 @@
 """Being inside a cluster: exec, logs, shell."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import suppress
+from typing import IO, NoReturn
 
 import click
 
 from throwaway import sandbox
 from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.completion import complete_component, complete_machine
+from throwaway.cli.reports import Log, Logs, Output, echo, output_option
 from throwaway.cluster import find_or_fail, shell_variables
 from throwaway.components import KUBECONFIG, NODE_PATH
 from throwaway.errors import ThrowawayError
 from throwaway.kubectl import program, refuse_other_targets
 from throwaway.public import Cluster
 
+_FOLLOW_SECONDS = 0.1
+"""How often a log that is followed is looked at."""
+
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})
 @name_option
 @provider_option
 @context_option
-@click.argument("node")
+@click.argument("node", shell_complete=complete_machine)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(name: str, provider: str, context: str, node: str, command: tuple[str, ...]) -> None:
     """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset
@@ -41,17 +49,38 @@ def exec_(name: str, provider: str, context: str, node: str, command: tuple[str,
 
 @click.command()
 @name_option
-@click.argument("node")
-@click.argument("component", required=False)
-def logs(name: str, node: str, component: str | None) -> None:
+@click.option("--follow", "-f", is_flag=True, help="Print on what is written, until Ctrl+C or the node's end.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Begin with the last N lines.  [default: all]")
+@output_option
+@click.argument("node", shell_complete=complete_machine)
+@click.argument("component", required=False, shell_complete=complete_component)
+def logs(name: str, follow: bool, tail: int | None, output: Output, node: str, component: str | None) -> None:
     """Print the log of a COMPONENT on a NODE; without one, list the logs there are."""
     running = find_or_fail(name)
     if component is None:
-        click.echo("\n".join(running.logs(node)))
+        if follow or tail is not None:
+            raise click.UsageError("--follow and --tail are for the log of one COMPONENT")
+        found = running.logs(node)
+        report = Logs(node, [Log(each, path.stat().st_size) for each, path in found.items()])
+        echo(report, output, lambda: "\n".join(found))
         return
+    if output == "json":
+        raise click.UsageError("a log is text; --output json is for the list of logs")
     with running.log(node, component).open(errors="replace") as log:
-        for line in log:
+        for line in log if tail is None else deque(log, maxlen=tail):
             click.echo(line, nl=False)
+        if follow:
+            _follow(log, running.node_pid(node))
+
+
+def _follow(log: IO[str], pid: int) -> None:
+    """Print what is written into a log from now on, until Ctrl+C or the end of the node's first process."""
+    with suppress(KeyboardInterrupt), os.fdopen(os.pidfd_open(pid)) as node:
+        has_ended = False
+        while not has_ended:
+            has_ended = bool(select.select([node], [], [], _FOLLOW_SECONDS)[0])
+            if text := log.read():
+                click.echo(text, nl=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

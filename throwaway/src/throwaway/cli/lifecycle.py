@@ -8,6 +8,19 @@ import click
 from throwaway import build, feature_gates, requirements, sandbox
 from throwaway import cluster as clusters
 from throwaway.cli.common import context_option, name_option, progress, provider_option
+from throwaway.cli.reports import (
+    ClusterStatus,
+    Down,
+    Ended,
+    Machine,
+    NodeStatus,
+    NodeUp,
+    Output,
+    Status,
+    Up,
+    echo,
+    output_option,
+)
 from throwaway.cluster import SHELL_VARIABLE
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import (
@@ -17,7 +30,6 @@ from throwaway.plan import (
     KUBERNETES_VERSION,
     PROXY_MODES,
     IpFamily,
-    Node,
     ProxyMode,
     make_plan,
     unusual_settings,
@@ -78,6 +90,7 @@ from throwaway.public import Cluster
 )
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
 @provider_option
+@output_option
 def up(
     name: str,
     nodes: int,
@@ -90,6 +103,7 @@ def up(
     load_balancer: bool,
     new: bool,
     provider: str,
+    output: Output,
 ) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
 
@@ -108,7 +122,7 @@ def up(
             zones,
             load_balancer,
         )
-        _up_elsewhere(wanted, new, provider)
+        _up_elsewhere(wanted, new, provider, output)
         return
     plan = make_plan(
         name,
@@ -131,21 +145,42 @@ def up(
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
     count = "1 node" if nodes == 1 else f"{nodes} nodes"
-    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {count}, kube-proxy in {proxy_mode} mode.")
-    click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
+    report = Up(
+        name,
+        "embedded",
+        round(seconds, 3),
+        [NodeUp(node.name, list(node.addresses), node.is_control_plane) for node in plan.nodes],
+    )
+    echo(
+        report,
+        output,
+        lambda: (
+            f"Cluster {name!r} is ready ({seconds:.1f} s): {count}, kube-proxy in {proxy_mode} mode.\n"
+            f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all."
+        ),
+    )
 
 
-def _up_elsewhere(wanted: Wanted, new: bool, kind: str) -> None:
+def _up_elsewhere(wanted: Wanted, new: bool, kind: str, output: Output) -> None:
     if kind == "existing":
         raise ThrowawayError("an adopted cluster is there already; 'throwaway shell --provider existing' uses it")
     maker = provider_of(kind)
     if new and maker.find(wanted.name):
         raise AlreadyRunsError(f"cluster {wanted.name!r} runs already")
+    begin = time.monotonic()
     with progress() as display:
-        maker.up(wanted, display.step)
-    click.echo(f"Cluster {wanted.name!r} of {kind} is ready.")
+        provided, _ = maker.up(wanted, display.step)
+    seconds = time.monotonic() - begin
+    nodes = [NodeUp(node.name, list(node.addresses), node.is_control_plane) for node in Cluster(provided).nodes]
     options = f" --provider {kind} --name {wanted.name}"
-    click.echo(f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all.")
+    echo(
+        Up(wanted.name, kind, round(seconds, 3), nodes),
+        output,
+        lambda: (
+            f"Cluster {wanted.name!r} of {kind} is ready.\n"
+            f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all."
+        ),
+    )
 
 
 @click.command()
@@ -153,47 +188,84 @@ def _up_elsewhere(wanted: Wanted, new: bool, kind: str) -> None:
 @click.option("--all", "every", is_flag=True, help="End every embedded cluster of this account.")
 @provider_option
 @context_option
-def down(name: str, every: bool, provider: str, context: str) -> None:
+@output_option
+def down(name: str, every: bool, provider: str, context: str, output: Output) -> None:
     """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
+    ended = []
     if provider != "embedded" and not every:
         found = Cluster.find(name, provider=provider, context=context)
+        begin = time.monotonic()
         if found:
             found.down()
-        click.echo(f"Cluster {name!r} is gone." if found else f"No cluster {name!r} is running.")
-        return
-    for each in _own_names() if every else [name]:
-        running = sandbox.find(each)
-        if running is None:
-            click.echo(f"No cluster {each!r} is running.")
-            continue
-        begin = time.monotonic()
-        running.end()
-        click.echo(f"Cluster {each!r} is gone ({time.monotonic() - begin:.1f} s).")
+        ended.append(Ended(name, found is not None, round(time.monotonic() - begin, 3)))
+    else:
+        for each in _own_names() if every else [name]:
+            running = sandbox.find(each)
+            begin = time.monotonic()
+            if running:
+                running.end()
+            ended.append(Ended(each, running is not None, round(time.monotonic() - begin, 3)))
+    echo(Down(ended), output, lambda: "\n".join(map(_end_in_words, ended)) or "No cluster is running.")
+
+
+def _end_in_words(ended: Ended) -> str:
+    gone, none = f"Cluster {ended.name!r} is gone ({ended.seconds:.1f} s).", f"No cluster {ended.name!r} is running."
+    return gone if ended.was_running else none
 
 
 @click.command()
-def status() -> None:
+@output_option
+def status(output: Output) -> None:
     """List the clusters of this account and their nodes."""
-    names = _own_names()
-    if not names:
-        click.echo("No cluster is running. Start one with 'throwaway up'.")
-    for name in names:
+    own = []
+    for name in _own_names():
         try:
             found = clusters.find(name)
         except ThrowawayError as error:
             click.echo(f"{name}: {error}", err=True)
             continue
-        if found is None:
-            continue
-        state = "ready" if found.is_ready else "starting"
-        click.echo(f"{name}: {state}, Kubernetes {KUBERNETES_VERSION}, kube-proxy in {found.plan.proxy_mode} mode")
-        if settings := unusual_settings(found.plan):
-            click.echo(f"  started with {' '.join(settings)}")
-        for host in found.plan.hosts:
-            where = f"Pods in {' '.join(host.pod_subnets)}" if isinstance(host, Node) else "outside the cluster"
-            zone = f"  {host.zone}" if isinstance(host, Node) and host.zone else ""
-            state = "" if found.sandbox.has_node(host.name) else "  (dead)"
-            click.echo(f"  {host.name:<14} {' '.join(host.addresses):<14} {where}{zone}{state}")
+        if found is not None:
+            own.append(_status_of(found))
+    none = "No cluster is running. Start one with 'throwaway up'."
+    echo(Status(own), output, lambda: "\n".join(map(_status_in_words, own)) or none)
+
+
+def _status_of(found: clusters.Cluster) -> ClusterStatus:
+    plan = found.plan
+    return ClusterStatus(
+        name=found.name,
+        state="ready" if found.is_ready else "starting",
+        kubernetes=KUBERNETES_VERSION,
+        proxy_mode=plan.proxy_mode,
+        ip_family=plan.ip_family,
+        settings=list(unusual_settings(plan)),
+        nodes=[
+            NodeStatus(
+                name=node.name,
+                addresses=list(node.addresses),
+                alive=found.sandbox.has_node(node.name),
+                is_control_plane=node.is_control_plane,
+                pod_subnets=list(node.pod_subnets),
+                zone=node.zone,
+            )
+            for node in plan.nodes
+        ],
+        clients=[
+            Machine(client.name, list(client.addresses), found.sandbox.has_node(client.name)) for client in plan.clients
+        ],
+    )
+
+
+def _status_in_words(found: ClusterStatus) -> str:
+    lines = [f"{found.name}: {found.state}, Kubernetes {found.kubernetes}, kube-proxy in {found.proxy_mode} mode"]
+    if found.settings:
+        lines.append(f"  started with {' '.join(found.settings)}")
+    for machine in (*found.nodes, *found.clients):
+        where = f"Pods in {' '.join(machine.pod_subnets)}" if isinstance(machine, NodeStatus) else "outside the cluster"
+        zone = f"  {machine.zone}" if isinstance(machine, NodeStatus) and machine.zone else ""
+        state = "" if machine.alive else "  (dead)"
+        lines.append(f"  {machine.name:<14} {' '.join(machine.addresses):<14} {where}{zone}{state}")
+    return "\n".join(lines)
 
 
 def _own_names() -> list[str]:

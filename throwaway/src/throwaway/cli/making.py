@@ -4,10 +4,12 @@ import click
 
 from throwaway import build, requirements
 from throwaway.cli.common import progress
+from throwaway.cli.reports import Build, Output, echo, output_option
 
 
 @click.command(name="build")
-def build_() -> None:
+@output_option
+def build_(output: Output) -> None:
     """Build what clusters are made of, unless it is built already: minutes the first time.
 
     Kubernetes, etcd, containerd, CoreDNS and the images come from the pinned Go modules of this package.
@@ -16,7 +18,11 @@ def build_() -> None:
     requirements.require()
     with progress() as display:
         built = build.ensure(display.build)
-    click.echo(f"Programs: {built.bin}\nImages:   {built.images}\nNext: 'throwaway up'.")
+    echo(
+        Build(str(built.bin), str(built.images)),
+        output,
+        lambda: f"Programs: {built.bin}\nImages:   {built.images}\nNext: 'throwaway up'.",
+    )
 
 
 @click.command()
