@@ -307,23 +307,32 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
 
 def output_on_node(pid: int, argv: Sequence[str]) -> str:
     """Run a program on a node, as its root, and return what it prints; raises `ThrowawayError` with its complaint."""
-    done = subprocess.run(
-        argv, preexec_fn=lambda: _become_root_on_node(pid, 0), env=_NODE_ENVIRONMENT, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise ThrowawayError(f"{argv[0]} failed on a node: {done.stderr.strip()}")
-    return done.stdout
+    process = start_on_node(pid, argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, complaint = process.communicate()
+    if process.returncode:
+        lines = complaint.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+        raise ThrowawayError(f"{argv[0]} failed on a node: {lines[0]}")
+    return output.decode(errors="replace")
 
 
 def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.Popen[bytes]":
     """Start a program on a node, as its root, beside this process; it is killed when this process ends.
 
     `streams` are `stdin`, `stdout` and `stderr` as `subprocess.Popen` takes them. Ctrl+C does not reach the program.
+    What is returned is a process in between, which passes SIGTERM on and ends as the program does.
     """
 
     def enter() -> None:
-        _become_root_on_node(pid, 0)
-        linux.die_with_parent()  # last: a change of ids takes it back
+        _become_root_on_node(pid, linux.CLONE_NEWPID)
+        linux.die_with_parent()  # after the change of ids, which would take it back
+        child = os.fork()  # only a child is in the PID namespace, and so finds itself in /proc
+        if child == 0:
+            linux.die_with_parent()
+            return
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+        os.closerange(0, 65536)  # the streams are the program's
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
 
     return subprocess.Popen(list(argv), preexec_fn=enter, env=_NODE_ENVIRONMENT, start_new_session=True, **streams)
 

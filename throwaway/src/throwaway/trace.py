@@ -38,15 +38,17 @@ _NETFILTER = "12"
 """NETLINK_NETFILTER of <linux/netlink.h>."""
 _START_SECONDS = 20.0
 _QUIET_SECONDS = 0.5
-"""A packet of which nothing was heard for so long has come to its end in the kernel."""
+"""A packet of which nothing was heard for so long, nor of others, has come to its end in the kernel."""
+_LONG_QUIET_SECONDS = 10.0
+"""The same while there is always news of others: what was said may not be read yet."""
 _LOOK_AGAIN_SECONDS = 2.0
 
 _ENTRY = ("enters", "starts")
 _TABLE = """\
 add table inet {table} {{ flags owner; \
-chain enters {{ type filter hook prerouting priority -199; {rules} }}; \
+chain enters {{ type filter hook prerouting priority -199; {rules}; }}; \
 chain enters-on {{ type filter hook prerouting priority -99; }}; \
-chain starts {{ type filter hook output priority -199; {rules} }}; \
+chain starts {{ type filter hook output priority -199; {rules}; }}; \
 chain starts-on {{ type filter hook output priority -99; }}; \
 chain stays {{ type filter hook input priority 500; }}; \
 chain leaves {{ type filter hook postrouting priority 500; }}; }}
@@ -180,10 +182,12 @@ class Tracer:
         assert self._nft.stdout
         last = ""
         for line in _lines(self._nft.stdout, _QUIET_SECONDS / 2):
-            if line is not None:
+            if line is None:
+                yield from self._quiet(_QUIET_SECONDS)
+            else:
                 last = line or last
                 yield from self._hear(line)
-            yield from self._quiet(_QUIET_SECONDS)
+                yield from self._quiet(_LONG_QUIET_SECONDS)
         yield from self._quiet(0)
         if not self._stopped:
             raise ThrowawayError(f"nft ended on {self._node}: {last}")
@@ -191,7 +195,7 @@ class Tracer:
     def stop(self) -> None:
         """End it; what was heard until now still comes out of `traces`."""
         self._stopped = True
-        self._nft.kill()
+        self._nft.terminate()
 
     def _hear(self, line: str) -> Iterator[Trace]:
         if line.startswith("Error:"):
@@ -325,12 +329,13 @@ def _rules(wanted: Wanted, everything: bool) -> list[str]:
     return [" ".join([*forth, "meta nftrace set 1"]), " ".join(["ct direction reply", *back, "meta nftrace set 1"])]
 
 
-def _listens_to_traces(pid: int) -> bool:
-    """Whether a process has a socket that hears of traces; `nft monitor` does not say when it has come so far."""
+def _listens_to_traces(starter: int) -> bool:
+    """Whether a child of a process has a socket that hears of traces; `nft monitor` does not say when it has."""
     try:
+        (pid,) = Path(f"/proc/{starter}/task/{starter}/children").read_text().split()
         own = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
         sockets = [line.split() for line in Path(f"/proc/{pid}/net/netlink").read_text().splitlines()[1:]]
-    except OSError:
+    except (OSError, ValueError):
         return False
     return any(
         each[1] == _NETFILTER and int(each[3], 16) & _TRACE_GROUP and f"socket:[{each[-1]}]" in own for each in sockets
