@@ -1,0 +1,166 @@
+"""`throwaway capture` on a real cluster: the packets of a connection, their names, and the file."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from command_line import CommandLine, descendants, eventually
+from throwaway import capture
+from throwaway.names import Names
+
+from echo_service import NODE_PORT, POD_PORT, answer, deploy
+
+WORKER1 = "172.30.0.12"
+
+
+@pytest.fixture(scope="module")
+def pods(throwaway: CommandLine, cluster_name: str) -> dict[str, str]:
+    """The Pods of an echo Service, name → address."""
+    return deploy(throwaway, cluster_name, WORKER1)
+
+
+def start(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a capture on worker1; returns when it sees whatever passes."""
+    process = throwaway.start("capture", "--name", name, "worker1", *arguments)
+    assert process.stderr
+    assert process.stderr.readline() == "Capturing on worker1; Ctrl+C ends it.\n"
+    return process
+
+
+def ended(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """The packets of a capture with JSON that ends by itself."""
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_a_connections_packets_are_seen_before_and_after_nat_with_names(
+    throwaway: CommandLine, cluster_name: str, pods: dict[str, str]
+) -> None:
+    opening = f"(tcp dst port {NODE_PORT} or tcp dst port {POD_PORT}) and tcp[tcpflags] == tcp-syn"
+    from_outside = f"{opening} and not src net 10.244.0.0/16"  # and not the kubelet's probes
+    process = start(throwaway, cluster_name, "--count", "1", "-o", "json", f"tcp dst port {NODE_PORT} and {opening}")
+    answer(throwaway, cluster_name, WORKER1)
+    (came,) = ended(process)
+    assert (came["protocol"], came["interface"], came["direction"]) == ("tcp", "eth0", "in")
+    assert (came["source"], came["source_name"]) == ("172.30.0.1", "throwaway shell")
+    assert (came["destination"], came["destination_port"]) == (WORKER1, NODE_PORT)
+    assert came["destination_name"] == "worker1, NodePort of default/echo"
+    assert came["text"].startswith("Flags [S]")
+
+    process = start(throwaway, cluster_name, "-o", "json", from_outside)
+    pod = answer(throwaway, cluster_name, WORKER1)
+    assert process.stdout
+    for line in process.stdout:
+        went = json.loads(line)
+        if went["destination"] == pods[pod] and went["direction"] == "out":
+            break
+    else:
+        pytest.fail("the packet to the Pod was not seen")
+    assert went["destination_name"] == f"Pod default/{pod}"
+    process.send_signal(signal.SIGINT)
+    ended(process)
+
+
+def test_the_file_has_the_packets_that_were_shown(
+    throwaway: CommandLine, cluster_name: str, pods: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "echo.pcap"
+    process = start(throwaway, cluster_name, "--write", str(file), "-o", "json", f"tcp port {NODE_PORT}")
+    answer(throwaway, cluster_name, WORKER1)
+    assert process.stdout
+    shown = [process.stdout.readline() for _ in range(6)]
+    process.send_signal(signal.SIGINT)
+    rest = ended(process)
+    read = subprocess.run(["tcpdump", "-n", "-r", file], capture_output=True, text=True, check=True)
+    assert len(read.stdout.splitlines()) == len(shown) + len(rest)
+    assert file.stat().st_uid == os.getuid()
+
+
+def test_in_words_a_question_to_dns_can_be_read(throwaway: CommandLine, cluster_name: str) -> None:
+    process = start(throwaway, cluster_name, "--count", "1", "udp dst port 53")
+    dig = ("dig", "+short", "@10.96.0.10", "kubernetes.default.svc.cluster.local")
+    throwaway("exec", "--name", cluster_name, "worker1", "--", *dig)
+    output, error = process.communicate(timeout=60)
+    assert " (worker1) → 10.244." in output
+    assert ":53 (Pod kube-system/coredns-" in output
+    assert "A? kubernetes.default.svc.cluster.local." in output
+    assert error == "1 packet\n"
+
+
+def test_it_ends_after_the_seconds_asked_for(throwaway: CommandLine, cluster_name: str) -> None:
+    process = start(throwaway, cluster_name, "--seconds", "0.5", "-o", "json", "tcp port 1")
+    assert ended(process) == []
+
+
+def test_a_killed_capture_leaves_no_process(throwaway: CommandLine, cluster_name: str) -> None:
+    process = start(throwaway, cluster_name, "tcp port 1")
+    started = descendants(process.pid)
+    assert len(started) == 5, "itself, and two tcpdumps, each with a process in between"
+    process.kill()
+    process.communicate()
+    eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], "all have ended", 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("tcp", "foo"), "tcpdump refuses on worker1: can't parse filter expression: syntax error"),
+        (("--interface", "nope"), "tcpdump refuses on worker1: nope: No such device exists"),
+        (("--write", "/not/there"), "/not/there cannot be written: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_captured_is_said_in_one_line(
+    throwaway: CommandLine, cluster_name: str, arguments: tuple[str, ...], complaint: str
+) -> None:
+    done = throwaway("capture", "--name", cluster_name, "worker1", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"throwaway: {complaint}\n")
+
+
+class NoNames:
+    """Stands for the names of a cluster that knows none."""
+
+    def of(self, address: str, port: int = 0) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "1.5 veth1 Out IP6 fd00::1.40000 > fd00::2.80: Flags [S], length 0",
+            ("veth1", "out", "tcp", "fd00::1", 40000, "fd00::2", 80),
+        ),
+        (
+            "1.5 IP6 fe80::1 > ff02::1: ICMP6, router solicitation, length 8",
+            ("any", "", "icmp6", "fe80::1", 0, "ff02::1", 0),
+        ),
+        (
+            "1.5 eth0  In  IP 192.0.2.1 > 192.0.2.2: ICMP echo request, id 1, seq 1, length 64",
+            ("eth0", "in", "icmp", "192.0.2.1", 0, "192.0.2.2", 0),
+        ),
+        (
+            "1.5 eth0  B   ARP, Request who-has 192.0.2.1 tell 192.0.2.2, length 28",
+            ("eth0", "broadcast", "arp", "", 0, "", 0),
+        ),
+        (
+            "1.5 eth0  In  IP 192.0.2.1.9 > 192.0.2.2.53: 1+ A? example.org. (29)",
+            ("eth0", "in", "udp", "192.0.2.1", 9, "192.0.2.2", 53),
+        ),
+        (
+            "1.5 eth0  In  IP 192.0.2.1.9 > 192.0.2.2.80: sctp (1) [INIT] [init tag: 1]",
+            ("eth0", "in", "sctp", "192.0.2.1", 9, "192.0.2.2", 80),
+        ),
+    ],
+)
+def test_lines_of_tcpdump_are_understood(line: str, expected: tuple[object, ...]) -> None:
+    packet = capture.parse(line, "any", cast(Names, NoNames()))
+    assert packet
+    ends = (packet.source, packet.source_port, packet.destination, packet.destination_port)
+    assert (packet.interface, packet.direction, packet.protocol, *ends) == expected
+    assert packet.time == 1.5
