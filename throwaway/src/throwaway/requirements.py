@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from throwaway import linux
 from throwaway.errors import ThrowawayError
 from throwaway.plan import Plan
 
@@ -20,11 +21,13 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where nodes look for programs. Debian leaves the sbin folders out of an ordinary account's PATH."""
 
-_KERNEL = (5, 12)  # mount_setattr(2)
+_KERNEL = (5, 13)  # kube-proxy in nftables mode (upstream's pkg/util/kernel/constants.go); mount_setattr(2) is 5.12
 SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
 _IPV6 = Path("/proc/net/if_inet6")
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_OF_CLUSTER, _INOTIFY_OF_NODE = 15, 9  # counted: 24 with one node, 42 with three
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,13 @@ def require_for(plan: Plan) -> None:
         raise ThrowawayError(
             f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
             " boot it without ipv6.disable=1, or use --ip-family ipv4"
+        )
+    needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
+    if not linux.can_make_inotify_instances(needed):
+        limit = int(_INOTIFY_LIMIT.read_text())
+        raise ThrowawayError(
+            f"a cluster of this size needs {needed} inotify instances, and too few of this account's {limit} are left:"
+            f" end another cluster, or raise the limit: sudo sysctl fs.inotify.max_user_instances={limit + 512}"
         )
 
 
