@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, get_args
 
 from throwaway.errors import ThrowawayError
@@ -256,14 +257,14 @@ def make_plan(
     if ip_family not in IP_FAMILIES:
         raise ThrowawayError(f"there is no IP family {ip_family!r}; choose {', '.join(IP_FAMILIES)}")
     ranges = list(_RANGES.values()) if ip_family == "dual" else [_RANGES[ip_family]]
-    shares = [list(zip(range(nodes), each.pods.subnets(new_prefix=each.pods_of_node_prefix))) for each in ranges]
+    shares = [list(islice(each.pods.subnets(new_prefix=each.pods_of_node_prefix), nodes)) for each in ranges]
     return Plan(
         name=name,
         nodes=tuple(
             Node(
                 name=f"worker{number}" if number else "control-plane",
                 addresses=tuple(each.host(_FIRST_NODE + number) for each in ranges),
-                pod_subnets=tuple(str(share[number][1]) for share in shares),
+                pod_subnets=tuple(str(share[number]) for share in shares),
                 is_control_plane=number == 0,
                 zone=f"zone{(number - 1) % zones + 1}" if zones else "",
             )
