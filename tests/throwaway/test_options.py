@@ -204,7 +204,7 @@ def test_a_pod_finds_a_service_by_name_in_each_family(clusters: CommandLine, nam
         dig = ("dig", "+short", "-t", kind, "net.default.svc.cluster.local")
         assert kubectl(clusters, name, *toolbox, *dig).strip() == address
         version = "-4" if kind == "A" else "-6"
-        assert kubectl(clusters, name, *toolbox, "curl", "-s", "-m5", version, "http://net/hostname") == "net"
+        assert kubectl(clusters, name, *toolbox, "curl", "-s", "-m5", version, "http://net.default/hostname") == "net"
 
 
 def test_the_client_is_a_machine_beside_the_nodes(clusters: CommandLine) -> None:
