@@ -115,7 +115,7 @@ def test_settings_that_differ_are_named_as_they_would_be_typed() -> None:
 
 
 def test_only_settings_that_are_not_the_usual_ones_are_unusual() -> None:
-    assert unusual_settings(make_plan()) == []
+    assert unusual_settings(make_plan(nodes=2, proxy_mode="iptables")) == []
     assert unusual_settings(make_plan(ip_family="ipv6", zones=2)) == ["--ip-family ipv6", "--zones 2"]
     assert unusual_settings(make_plan(service_cidr="10.97.0.0/16")) == ["--service-cidr 10.97.0.0/16"]
 

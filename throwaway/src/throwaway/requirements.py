@@ -26,7 +26,7 @@ SUBORDINATE_IDS = 65535
 _ETC = Path("/etc")
 _IPV6 = Path("/proc/net/if_inet6")
 _MEMINFO = Path("/proc/meminfo")
-# In MB, measured as PSS and files in memory of idle clusters of 1, 3, 5 and 10 nodes; an hour's work needs more.
+# In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes; Pods come on top.
 _MEMORY_OF_CLUSTER = 430
 _MEMORY_OF_NODE = 62
 
