@@ -87,6 +87,14 @@ def build(session: nox.Session) -> None:
     session.run("throwaway", "build")
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the cluster, and write the figures to benchmarks/ and the site; about ten minutes on an idle machine."""
+    install(session)
+    session.run("throwaway", "build")
+    session.run("python", "benchmarks/bench.py", *session.posargs)
+
+
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Pin the newest versions in uv.lock and dev-requirements.txt."""

@@ -1,10 +1,9 @@
 """What all tests share: pages as arguments, tests that need a cluster, the list of fences not run."""
 
-import os
-
 import pytest
 
 from fences.selection import take_pages
+from throwaway import Cluster, ThrowawayError
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,16 +36,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _problem_with_cluster() -> str | None:
     """Why tests cannot use the cluster of KUBECONFIG, if so. None but a throwaway one is ever touched."""
-    from kubernetes import client, config
-
-    if "KUBECONFIG" not in os.environ:
-        return "KUBECONFIG is not set"
     try:
-        _, context = config.list_kube_config_contexts(os.environ["KUBECONFIG"])
-        if context["name"] != os.environ.get("THROWAWAY_CLUSTER"):
-            return f"KUBECONFIG names {context['name']!r}, which is not the cluster of a `throwaway shell`"
-        config.load_kube_config(os.environ["KUBECONFIG"])
-        client.VersionApi().get_code(_request_timeout=5)
-    except Exception as error:  # whatever it is, there is no cluster for the tests
-        return f"the cluster of KUBECONFIG does not answer: {error}"
+        Cluster.of_shell().kubectl(["get", "--raw", "/readyz"])
+    except ThrowawayError as error:
+        return str(error)
     return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import throwaway
 from fences.compare import fail_on_difference
 from fences.find import FenceError
 from fences.leftovers import Cluster
@@ -18,10 +19,11 @@ DEADLINE = 240
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("program", EXAMPLES, ids=lambda program: str(program.relative_to(ROOT)))
-def test_example(program: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.needs_capability("node-network", "ipv4", nodes=3)
+def test_example(program: Path, throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = program.with_suffix(".expected.txt")
     assert expected.exists(), f"{expected.relative_to(ROOT)} is missing; it holds what {program.name} prints"
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(throwaway_cluster.kubeconfig, tmp_path_factory.mktemp("cluster"))
     before = cluster.at_rest()
     try:
         folder = tmp_path_factory.mktemp(program.stem)

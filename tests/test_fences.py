@@ -16,6 +16,7 @@ import pytest
 from markdown import Markdown
 from pytest_examples import EvalExample
 
+import throwaway
 from fences import python_session
 from fences.console import Shell, read_commands, run_console
 from fences.find import Fence, FenceError, check_settings, find_fences
@@ -46,9 +47,9 @@ class Wrong:
 
 
 @pytest.fixture(scope="module")
-def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+def wrong(throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Wrong:
     folder = tmp_path_factory.mktemp("wrong")
-    cluster = Cluster(folder)
+    cluster = Cluster(throwaway_cluster.kubeconfig, folder)
     before = cluster.at_rest()
     ran = run_pages(*WRONG, f"--junitxml={folder / 'report.xml'}")
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr

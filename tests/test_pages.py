@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from pytest_examples import EvalExample
 
+import throwaway
 from fences.console import read_commands
 from fences.find import Fence, FenceError, check_settings, find_fences
 from fences.leftovers import Cluster
@@ -55,9 +56,11 @@ def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -
 
 
 @pytest.fixture(scope="module")
-def story_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Story]]:
+def story_of(
+    throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], Story]]:
     """The story of a page. It lasts until that of another page is asked for."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(throwaway_cluster.kubeconfig, tmp_path_factory.mktemp("cluster"))
     stories: dict[Path, Story] = {}
 
     def of(page: Path) -> Story:
@@ -78,6 +81,7 @@ def story_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Pat
 
 
 @pytest.mark.cluster
+@pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
 def test_fence(
     fence: Fence,
     story_of: Callable[[Path], Story],

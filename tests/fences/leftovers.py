@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import config
 from kubernetes.dynamic import DynamicClient, ResourceList
 from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
 
@@ -52,13 +51,13 @@ Things = dict[Thing, State]
 
 
 class Cluster:
-    """The cluster that KUBECONFIG names, as far as leftovers are concerned."""
+    """A cluster, as far as leftovers are concerned."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, kubeconfig: Path, scratch: Path) -> None:
         """Connect, and learn which resources there are; `scratch` is a folder for a cache of them."""
-        config.load_kube_config(os.environ["KUBECONFIG"])
+        api_client = config.new_client_from_config(str(kubeconfig))
         cache = str(scratch / "discovery.json")
-        self._api: Any = DynamicClient(client.ApiClient(), cache_file=cache)
+        self._api: Any = DynamicClient(api_client, cache_file=cache)
         self._listed = [
             resource
             for resource in self._api.resources.search()

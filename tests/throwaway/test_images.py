@@ -207,6 +207,8 @@ def test_every_image_of_a_cluster_starts_its_own_program(built: build.Built, tmp
         "docker.io/hashicorp/http-echo:1.0.0": ["/http-echo"],
         "registry.k8s.io/e2e-test-images/agnhost:2.66.1": ["/agnhost", "pause"],
         "registry.k8s.io/coredns/coredns:v1.14.7": ["/coredns"],
+        "quay.io/metallb/controller:v0.15.2": ["/controller"],
+        "quay.io/metallb/speaker:v0.15.2": ["/speaker"],
         "localhost/toolbox:1": ["sh"],
     }
 

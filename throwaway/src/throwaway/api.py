@@ -44,6 +44,13 @@ class Api:
         """The object or list at a path such as `/api/v1/nodes`; raises `ThrowawayError` with the server's message."""
         return self._parsed("GET", path)
 
+    def serves(self, definition: dict[str, Any]) -> bool:
+        """Whether objects of all versions of a CustomResourceDefinition can be created by now."""
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        versions = [version["name"] for version in definition["spec"]["versions"]]
+        paths = [f"/apis/{group}/{version}/{plural}?limit=1" for version in versions]
+        return all(self._request("GET", path)[0] == http.HTTPStatus.OK for path in paths)
+
     def create(self, manifest: dict[str, Any]) -> None:
         """Create an object; raises `ThrowawayError` with the server's message."""
         self._parsed("POST", collection(manifest), json.dumps(manifest))

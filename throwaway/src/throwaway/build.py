@@ -115,8 +115,13 @@ MODULES: tuple[Module, ...] = (
         ("-ldflags", f"-s -w {_version_flags(KUBERNETES_VERSION)}"),
         {component: "kubernetes" for component in COMPONENTS},
     ),
-    Module("runtime", ("-ldflags", "-s -w", "-tags", "no_btrfs,no_devmapper,no_zfs,no_aufs")),
+    Module(
+        "runtime",
+        ("-ldflags", "-s -w", "-tags", "no_btrfs,no_devmapper,no_zfs,no_aufs"),
+        {name: "rules-in-batches" for name in ("nft", "iptables-restore", "ip6tables-restore")},
+    ),
     Module("images", ("-ldflags", "-s -w")),
+    Module("metallb", ("-ldflags", "-s -w")),
 )
 
 

@@ -17,12 +17,15 @@ from throwaway import components, feature_gates, pki, requirements, sandbox
 from throwaway.api import Api
 from throwaway.build import Built
 from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS
-from throwaway.errors import ThrowawayError
+from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import DEFAULT_NAME, Node, Plan, differing_settings, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
+
+SHELL_VARIABLE = "THROWAWAY_CLUSTER"
+"""Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
 
 _PLAN = f"{components.FOLDER}/plan.json"
 _BIN_OUTSIDE = f"{components.FOLDER}/bin-outside"
@@ -112,6 +115,15 @@ def find(name: str) -> Cluster | None:
     return Cluster(found, plan_from_dict(json.loads(text)))
 
 
+def shell_variables(name: str) -> dict[str, str]:
+    """What the environment of a program in a cluster's network says, for `throwaway` called there."""
+    return {
+        SHELL_VARIABLE: name,
+        "THROWAWAY_PROVIDER": "embedded",
+        sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
+    }
+
+
 def find_or_fail(name: str) -> Cluster:
     """Like `find`, for those who need one that is ready: raises `ThrowawayError` that says how to start it."""
     cluster = find(name)
@@ -123,17 +135,20 @@ def find_or_fail(name: str) -> Cluster:
     return cluster
 
 
-def up(plan: Plan, built: Built, report: Report) -> Cluster:
+def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
     """Start a cluster, or find the one of this name, and return it when it is ready.
 
     Ready means: every Node is `Ready` and CoreDNS answers. If this process ends before, however it ends, so does all
-    that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes.
+    that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes, and, if the
+    cluster has to be a `new` one, `AlreadyRunsError` when there is one of this name.
     """
     deadline = time.monotonic() + _START_SECONDS
     if sandbox.find(plan.name) is None:
         requirements.require_for(plan)
         feature_gates.check(plan.feature_gates, built.bin)
     while (presence := sandbox.reserve(plan.name)) is None:
+        if new:
+            raise AlreadyRunsError(f"cluster {plan.name!r} runs already; 'throwaway down --name {plan.name}' ends it")
         if running := _ready_and_as_planned(plan):
             return running
         if time.monotonic() > deadline:
@@ -194,6 +209,10 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     start("kubelet", "kube-proxy", "kube-scheduler")
     for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
+    load_balancer = _addon("metallb") if plan.load_balancer else []
+    kinds = [manifest for manifest in load_balancer if manifest["kind"] == "CustomResourceDefinition"]
+    for manifest in kinds:
+        api.create(manifest)  # the API server takes a second or two until it serves them
     # Started before all checks pass, the controller manager would lose a second (`WaitForAPIServer` in upstream's
     # k8s.io/controller-manager/app/helper.go).
     _wait(cluster, starting, api.is_ready, "the API server is not ready")
@@ -204,11 +223,22 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
     _wait(cluster, starting, lambda: _all_ready(api, pods), "CoreDNS is not ready")
 
+    if plan.load_balancer:
+        # Nobody waits for it: whoever needs an external address waits for that of a Service of their own.
+        report("starting the load balancer")
+        for manifest in load_balancer:
+            if manifest not in kinds:
+                api.create(manifest)
+        _wait(cluster, starting, lambda: all(api.serves(kind) for kind in kinds), "MetalLB's kinds are not served")
+        for manifest in _addon("metallb-pool", load_balancer_range=plan.load_balancer_range):
+            api.create(manifest)
+
 
 def _addon(name: str, **values: str) -> list[dict[str, Any]]:
     """The manifests of an add-on, with values filled in."""
     text = resources.files("throwaway.addons").joinpath(f"{name}.yaml").read_text()
-    return list(yaml.load_all(string.Template(text).substitute(values), yaml.CSafeLoader))
+    documents = yaml.load_all(string.Template(text).substitute(values), yaml.CSafeLoader)
+    return [item for each in documents for item in (each["items"] if each["kind"] == "List" else [each])]
 
 
 def _all_ready(api: Api, path: str) -> bool:

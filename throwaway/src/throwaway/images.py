@@ -94,6 +94,8 @@ def images(binaries: Path) -> list[Image]:
         Image("docker.io/hashicorp/http-echo:1.0.0", program("http-echo"), ("/http-echo",)),
         Image("registry.k8s.io/e2e-test-images/agnhost:2.66.1", program("agnhost"), ("/agnhost",), ("pause",)),
         Image("registry.k8s.io/coredns/coredns:v1.14.7", program("coredns"), ("/coredns",)),
+        Image("quay.io/metallb/controller:v0.15.2", program("controller"), ("/controller",)),
+        Image("quay.io/metallb/speaker:v0.15.2", program("speaker"), ("/speaker",)),
         toolbox(),
     ]
 

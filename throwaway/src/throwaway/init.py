@@ -217,7 +217,8 @@ def _start_node(boot: Boot, number: int, host: Host) -> socket.socket:
     theirs.close()
     pid = int(read_line(ours))
     _ip(
-        f"link add veth{number} type veth peer name eth0 netns {pid}",
+        # The same after a restart, so that nobody's table of neighbours is wrong for a while.
+        f"link add veth{number} type veth peer name eth0 address 02:00:00:00:00:{number:02x} netns {pid}",
         f"link set veth{number} master nodes up",
     )
     os.symlink(str(pid), f"{FOLDER}/node-{host.name}")
@@ -226,8 +227,7 @@ def _start_node(boot: Boot, number: int, host: Host) -> socket.socket:
 
 
 def _run_node(boot: Boot, host: Host, control: socket.socket) -> None:
-    for fd in (boot.control, boot.presence, *boot.listeners):
-        os.close(fd)  # held on to, they would outlive the sandbox's own and keep its name taken
+    _drop_what_belongs_to_the_sandbox(control)
     socket.sethostname(host.name)
     _make_private_mounts({path: path for path in boot.folders})
     _write_files(boot.files.get(host.name, {}))
@@ -244,8 +244,36 @@ def _run_node(boot: Boot, host: Host, control: socket.socket) -> None:
         *(f"route add default via {gateway}" for gateway in boot.plan.gateways),
         *(_routes_to_pods(boot.plan, host) if isinstance(host, Node) else ()),
     )
+    if isinstance(host, Node):
+        _masquerade_pods(boot.plan, host)
     components = {component.name: component for component in boot.components.get(host.name, [])}
     asyncio.run(_serve_node(components, control))
+
+
+def _drop_what_belongs_to_the_sandbox(control: socket.socket) -> None:
+    """Close all but one's own socket: held on to, the others would outlive the sandbox's and keep its name taken."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asyncio.events._set_running_loop(None)  # this process may be a fork of one that runs it
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd != control.fileno():
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(fd)
+
+
+def _masquerade_pods(plan: Plan, node: Node) -> None:
+    """Let Pods reach what is no Pod by their node's address, as kindnet and most network plugins do."""
+    rules = []
+    for own, every in zip(node.pod_subnets, plan.pod_subnets, strict=True):
+        family = "ip6" if ":" in own else "ip"
+        rules += [
+            f"add table {family} pods",
+            f"add chain {family} pods outside {{ type nat hook postrouting priority srcnat; }}",
+            f"add rule {family} pods outside {family} saddr {own} {family} daddr != {every} masquerade",
+        ]
+    done = subprocess.run(["nft", "-f", "-"], input="\n".join(rules), capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"nft: {done.stderr.strip()}")
 
 
 def _copy_stores(node: Node) -> None:

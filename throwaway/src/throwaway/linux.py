@@ -77,6 +77,21 @@ def make_mounts_read_only(top: str) -> None:
     _check(result, f"make mounts below {top} read-only")
 
 
+def can_make_inotify_instances(count: int) -> bool:
+    """Whether this account may have so many more of them; the kernel counts those of its sandboxes in."""
+    made = []
+    try:
+        for _ in range(count):
+            fd = _libc.inotify_init1(os.O_CLOEXEC)
+            if fd < 0:
+                return False
+            made.append(fd)
+    finally:
+        for fd in made:
+            os.close(fd)
+    return True
+
+
 def set_dumpable() -> None:
     """Give this process' `/proc` entry back to its owner, who lost it when the process changed its ids."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")

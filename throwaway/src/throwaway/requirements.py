@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from throwaway import linux
 from throwaway.errors import ThrowawayError
 from throwaway.plan import Plan
 
@@ -20,7 +21,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where nodes look for programs. Debian leaves the sbin folders out of an ordinary account's PATH."""
 
-_KERNEL = (5, 12)  # mount_setattr(2)
+_KERNEL = (5, 13)  # kube-proxy in nftables mode (upstream's pkg/util/kernel/constants.go); mount_setattr(2) is 5.12
 SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
@@ -29,6 +30,8 @@ _MEMINFO = Path("/proc/meminfo")
 # In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes; Pods come on top.
 _MEMORY_OF_CLUSTER = 430
 _MEMORY_OF_NODE = 62
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_OF_CLUSTER, _INOTIFY_OF_NODE = 15, 9  # counted: 24 with one node, 42 with three
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,19 @@ def require_for(plan: Plan) -> None:
             f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
             " boot it without ipv6.disable=1, or use --ip-family ipv4"
         )
-    needed = _MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * len(plan.nodes)
+    memory = _MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * len(plan.nodes)
     available = _available_memory()
-    if available < needed:
+    if available < memory:
         raise ThrowawayError(
-            f"{plan.settings['nodes']} needs about {needed} MB of memory before the first Pod starts, and this machine"
+            f"{plan.settings['nodes']} needs about {memory} MB of memory before the first Pod starts, and this machine"
             f" has {available} MB left; end something else, or ask for fewer nodes"
+        )
+    needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
+    if not linux.can_make_inotify_instances(needed):
+        limit = int(_INOTIFY_LIMIT.read_text())
+        raise ThrowawayError(
+            f"a cluster of this size needs {needed} inotify instances, and too few of this account's {limit} are left:"
+            f" end another cluster, or raise the limit: sudo sysctl fs.inotify.max_user_instances={limit + 512}"
         )
 
 

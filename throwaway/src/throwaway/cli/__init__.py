@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from throwaway.cli.inside import exec_, logs, shell
+from throwaway.cli.adopting import adopt
+from throwaway.cli.inside import exec_, kubectl, logs, shell
 from throwaway.cli.lifecycle import down, kubeconfig, status, up
 from throwaway.cli.making import build_, setup
 from throwaway.errors import ThrowawayError
@@ -46,5 +47,5 @@ def main(debug: bool) -> None:
     """  # noqa: D301 - click looks for the backspace itself
 
 
-for command in (up, down, status, kubeconfig, exec_, logs, shell, build_, setup):
+for command in (up, down, status, kubeconfig, kubectl, exec_, logs, shell, adopt, build_, setup):
     main.add_command(command)

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from throwaway import build
+from throwaway.cluster import SHELL_VARIABLE
 from throwaway.plan import DEFAULT_NAME, check_name
-
-SHELL_VARIABLE = "THROWAWAY_CLUSTER"
-"""Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
+from throwaway.providers import PROVIDER_VARIABLE, PROVIDERS
 
 
 def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
@@ -26,6 +25,22 @@ name_option = click.option(
     metavar="NAME",
     callback=_checked,
     help="Which cluster; in a 'throwaway shell' that of the shell.",
+)
+
+
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(PROVIDERS),
+    default="embedded",
+    envvar=PROVIDER_VARIABLE,
+    show_default=True,
+    help="Where the cluster comes from: this package, kind, or its owner ('throwaway adopt --help').",
+)
+context_option = click.option(
+    "--context",
+    default="",
+    metavar="CONTEXT",
+    help="Which context of your kubeconfig, for the provider existing; else $THROWAWAY_CONTEXT.",
 )
 
 

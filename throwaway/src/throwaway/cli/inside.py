@@ -1,25 +1,37 @@
 """Being inside a cluster: exec, logs, shell."""
 
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from throwaway import sandbox
-from throwaway.cli.common import SHELL_VARIABLE, name_option
-from throwaway.cluster import find_or_fail
+from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cluster import find_or_fail, shell_variables
 from throwaway.components import KUBECONFIG, NODE_PATH
 from throwaway.errors import ThrowawayError
+from throwaway.kubectl import program, refuse_other_targets
+from throwaway.public import Cluster
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})
 @name_option
+@provider_option
+@context_option
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def exec_(name: str, node: str, command: tuple[str, ...]) -> None:
+def exec_(name: str, provider: str, context: str, node: str, command: tuple[str, ...]) -> None:
     """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset
 
     Besides the nodes there is 'client', a machine outside the cluster: throwaway exec client -- curl …
     """
+    if provider != "embedded":
+        found = Cluster.find_or_fail(name, provider=provider, context=context)
+        _run(found, found.node_command(node, command, is_terminal=sys.stdin.isatty()))
     running = find_or_fail(name)
     pid = running.node_pid(node)
     kept = {key: value for key, value in os.environ.items() if key in ("TERM", "LANG", "LC_ALL")}
@@ -44,20 +56,25 @@ def logs(name: str, node: str, component: str | None) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @name_option
+@provider_option
+@context_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def shell(name: str, command: tuple[str, ...]) -> None:
+def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> None:
     """Open a shell inside the cluster's network, or run COMMAND there.
 
     Files and programs are this machine's, the network is the cluster's: curl reaches the nodes' addresses, kubectl
     and Python's kubernetes package find the API server. You stand beside the nodes, outside the cluster: ClusterIPs
     and cluster names answer only in Pods and on nodes (see 'throwaway exec').
     """
+    if provider != "embedded":
+        found = Cluster.find_or_fail(name, provider=provider, context=context)
+        if not command:
+            click.echo(
+                f"KUBECONFIG leads to cluster {found.name!r} and to no other; 'exit' leaves the shell.", err=True
+            )
+        _run(found, command or (os.environ.get("SHELL", "/bin/sh"),))
     running = find_or_fail(name)
-    environment = {
-        **running.environment,
-        SHELL_VARIABLE: name,
-        sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
-    }
+    environment = running.environment | shell_variables(name)
     if not command:
         click.echo(f"You are in the network of cluster {name!r}; 'exit' leaves it. Nodes:", err=True)
         for node in running.plan.nodes:
@@ -68,3 +85,26 @@ def shell(name: str, command: tuple[str, ...]) -> None:
         os.execvpe(command[0], list(command), environment)
     except OSError as error:
         raise ThrowawayError(f"{command[0]}: {error.strerror}") from None
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@name_option
+@provider_option
+@context_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def kubectl(name: str, provider: str, context: str, arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the cluster, and on no other: throwaway kubectl get nodes"""
+    found = Cluster.find_or_fail(name, provider=provider, context=context)
+    refuse_other_targets(arguments)
+    _run(found, (program(found.environment), *arguments))
+
+
+def _run(cluster: Cluster, command: Sequence[str]) -> NoReturn:
+    """Run a program that a person sits before, and end with its exit code; the kubeconfig goes with this process."""
+    try:
+        process = subprocess.Popen(command, env=cluster.environment)
+    except OSError as error:
+        raise ThrowawayError(f"{command[0]}: {error.strerror}") from None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too
+    code = process.wait()
+    sys.exit(code if code >= 0 else 128 - code)

@@ -7,9 +7,9 @@ import click
 
 from throwaway import build, feature_gates, requirements, sandbox
 from throwaway import cluster as clusters
-from throwaway.cli.common import SHELL_VARIABLE, name_option, progress
-from throwaway.cluster import find_or_fail
-from throwaway.errors import ThrowawayError
+from throwaway.cli.common import context_option, name_option, progress, provider_option
+from throwaway.cluster import SHELL_VARIABLE
+from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import (
     DEFAULT_NAME,
     DEFAULT_NODE_PORTS,
@@ -22,6 +22,9 @@ from throwaway.plan import (
     make_plan,
     unusual_settings,
 )
+from throwaway.providers import provider as provider_of
+from throwaway.providers.base import Wanted
+from throwaway.public import Cluster
 
 
 @click.command()
@@ -74,6 +77,7 @@ from throwaway.plan import (
     help="Whether Services of type LoadBalancer get an address.",
 )
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
+@provider_option
 def up(
     name: str,
     nodes: int,
@@ -85,12 +89,27 @@ def up(
     gates: tuple[str, ...],
     load_balancer: bool,
     new: bool,
+    provider: str,
 ) -> None:
     """Start a cluster, or find the one that runs, and say what to do next.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
     """
+    if provider != "embedded":
+        wanted = Wanted(
+            name,
+            nodes,
+            proxy_mode,
+            ip_family,
+            service_cidr,
+            "" if service_node_port_range == DEFAULT_NODE_PORTS else service_node_port_range,
+            feature_gates.parse(gates),
+            zones,
+            load_balancer,
+        )
+        _up_elsewhere(wanted, new, provider)
+        return
     plan = make_plan(
         name,
         nodes,
@@ -104,13 +123,11 @@ def up(
     )
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
-    if new and sandbox.find(name):
-        raise ThrowawayError(f"cluster {name!r} runs already; 'throwaway down --name {name}' ends it")
     requirements.require()
     with progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
-        clusters.up(plan, built, display.step)
+        clusters.up(plan, built, display.step, new)
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
     count = "1 node" if nodes == 1 else f"{nodes} nodes"
@@ -118,11 +135,32 @@ def up(
     click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
+def _up_elsewhere(wanted: Wanted, new: bool, kind: str) -> None:
+    if kind == "existing":
+        raise ThrowawayError("an adopted cluster is there already; 'throwaway shell --provider existing' uses it")
+    maker = provider_of(kind)
+    if new and maker.find(wanted.name):
+        raise AlreadyRunsError(f"cluster {wanted.name!r} runs already")
+    with progress() as display:
+        maker.up(wanted, display.step)
+    click.echo(f"Cluster {wanted.name!r} of {kind} is ready.")
+    options = f" --provider {kind} --name {wanted.name}"
+    click.echo(f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all.")
+
+
 @click.command()
 @name_option
-@click.option("--all", "every", is_flag=True, help="End every cluster of this account.")
-def down(name: str, every: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="End every embedded cluster of this account.")
+@provider_option
+@context_option
+def down(name: str, every: bool, provider: str, context: str) -> None:
     """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
+    if provider != "embedded" and not every:
+        found = Cluster.find(name, provider=provider, context=context)
+        if found:
+            found.down()
+        click.echo(f"Cluster {name!r} is gone." if found else f"No cluster {name!r} is running.")
+        return
     for each in _own_names() if every else [name]:
         running = sandbox.find(each)
         if running is None:
@@ -172,9 +210,11 @@ def _own_names() -> list[str]:
 
 @click.command()
 @name_option
-def kubeconfig(name: str) -> None:
+@provider_option
+@context_option
+def kubeconfig(name: str, provider: str, context: str) -> None:
     """Print a kubeconfig of an administrator, for programs outside 'throwaway shell'.
 
     Its API server is a port on this machine's loopback. Nodes and Pods have no way out: for them use the shell.
     """
-    click.echo(find_or_fail(name).kubeconfig.read_text(), nl=False)
+    click.echo(Cluster.find_or_fail(name, provider=provider, context=context).kubeconfig.read_text(), nl=False)

@@ -1,0 +1,103 @@
+"""The cluster of this package: nodes in namespaces of this Linux machine."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from throwaway import build, requirements, sandbox
+from throwaway import cluster as clusters
+from throwaway.capabilities import Ask, missing_address_families, missing_metallb
+from throwaway.errors import AlreadyRunsError, ThrowawayError
+from throwaway.kubectl import checked
+from throwaway.plan import DEFAULT_NODE_PORTS, PROXY_MODES, Plan, check_name, make_plan
+from throwaway.providers.base import Provider, Report, Wanted
+
+
+@dataclass(frozen=True)
+class Embedded(Provider):
+    """A cluster of this account."""
+
+    running: clusters.Cluster
+    """The cluster itself."""
+
+    kind = "embedded"
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # the cluster knows it
+        """Its name."""
+        return self.running.name
+
+    @property
+    def kubeconfig(self) -> Path:  # type: ignore[override]
+        """Valid on the host and inside the cluster's network alike."""
+        return self.running.kubeconfig
+
+    @classmethod
+    def up(cls, wanted: Wanted, report: Report) -> tuple[Self, bool]:
+        """See `Provider`; builds first what clusters are made of, if that was not done."""
+        plan = _plan(wanted)
+        requirements.require()
+        built = build.ensure(lambda progress: report(f"{progress.part}: {progress.step} {progress.item}"))
+        try:
+            if not sandbox.find(plan.name):
+                return cls(clusters.up(plan, built, report, new=True)), True
+        except AlreadyRunsError:
+            pass  # somebody was quicker
+        return cls(clusters.up(plan, built, report)), False
+
+    @classmethod
+    def find(cls, name: str) -> Self | None:
+        """See `Provider`."""
+        running = clusters.find(check_name(name))
+        return cls(running) if running and running.is_ready else None
+
+    def down(self) -> None:
+        """See `Provider`."""
+        self.running.down()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """See `Provider`."""
+        return self.running.environment | clusters.shell_variables(self.name)
+
+    def missing(self, ask: Ask, addresses: Sequence[str]) -> dict[str, str]:
+        """See `Provider`."""
+        return missing_address_families(ask) | missing_metallb(ask)
+
+    def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
+        """See `Provider`; a process of its own, since one with threads must not fork into a PID namespace."""
+        own = [sys.executable, "-P", "-m", "throwaway", "exec", "--provider=embedded", f"--name={self.name}"]
+        return [*own, node, "--", *command]
+
+    def load(self, tar: Path, nodes: Sequence[str]) -> None:
+        """See `Provider`."""
+        ctr = ("ctr", "--namespace", "k8s.io", "images", "import", "--local", "-")
+        for node in nodes:
+            with tar.open("rb") as content:
+                done = subprocess.run(self.node_command(node, ctr), stdin=content, capture_output=True, text=True)
+            checked(f"loading {tar.name} into {node}", done)
+
+    @property
+    def network(self) -> Callable[[], None]:
+        """See `Provider`."""
+        return lambda: sandbox.enter_network(self.running.sandbox)
+
+
+def _plan(wanted: Wanted) -> Plan:
+    """The plan of such a cluster; raises `ThrowawayError` for what cannot be had here."""
+    if wanted.proxy_mode not in PROXY_MODES:
+        raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
+    return make_plan(
+        wanted.name,
+        wanted.nodes,
+        wanted.proxy_mode,
+        ip_family=wanted.ip_family,
+        service_cidr=wanted.service_cidr,
+        service_node_port_range=wanted.service_node_port_range or DEFAULT_NODE_PORTS,
+        feature_gates=wanted.feature_gates,
+        zones=wanted.zones,
+        load_balancer=wanted.load_balancer,
+    )
