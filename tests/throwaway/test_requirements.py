@@ -262,5 +262,5 @@ def test_too_little_memory_for_so_many_nodes_is_said(tmp_path: Path, monkeypatch
     monkeypatch.setattr(requirements, "_MEMINFO", meminfo)
     monkeypatch.setattr(linux, "can_make_inotify_instances", lambda count: True)
     requirements.require_for(make_plan(nodes=1))
-    with pytest.raises(ThrowawayError, match=r"--nodes 10 needs about 1050 MB .* this machine has 600 MB left"):
+    with pytest.raises(ThrowawayError, match=r"--nodes 10 needs at least 1050 MB .* this machine has 600 MB left"):
         requirements.require_for(make_plan(nodes=10))

@@ -27,7 +27,7 @@ SUBORDINATE_IDS = 65535
 _ETC = Path("/etc")
 _IPV6 = Path("/proc/net/if_inet6")
 _MEMINFO = Path("/proc/meminfo")
-# In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes; Pods come on top.
+# In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes without MetalLB; it and Pods come on top.
 _MEMORY_OF_CLUSTER = 430
 _MEMORY_OF_NODE = 62
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -137,7 +137,7 @@ def require_for(plan: Plan) -> None:
     available = _available_memory()
     if available < memory:
         raise ThrowawayError(
-            f"{plan.settings['nodes']} needs about {memory} MB of memory before the first Pod starts, and this machine"
+            f"{plan.settings['nodes']} needs at least {memory} MB of memory before its first Pod, and this machine"
             f" has {available} MB left; end something else, or ask for fewer nodes"
         )
     needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
