@@ -64,7 +64,7 @@ def test_up_again_finds_the_running_cluster(throwaway: CommandLine, cluster_name
 def test_up_with_other_settings_is_refused_in_one_line(throwaway: CommandLine, cluster_name: str) -> None:
     done = throwaway("up", "--name", cluster_name, "--nodes", "2")
     assert done.returncode == 1
-    assert "is running with other settings (3 nodes, nftables)" in done.stderr.splitlines()[-1]
+    assert "is running with --nodes 3, not with --nodes 2; take it down first" in done.stderr.splitlines()[-1]
 
 
 def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
@@ -72,7 +72,7 @@ def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
     both = [throwaway.start("up", "--name", name, "--nodes", "1") for _ in range(2)]
     outputs = [process.communicate(timeout=180) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    assert len(sandbox_processes(name)) == 2, "the first process of one sandbox, and that of its one node"
+    assert len(sandbox_processes(name)) == 3, "the first process of one sandbox, of its one node, and of the client"
     throwaway("down", "--name", name)
 
 
@@ -98,7 +98,7 @@ def test_exec_runs_on_the_node_and_returns_its_exit_code(throwaway: CommandLine,
 def test_exec_on_an_unknown_node_names_those_there_are(throwaway: CommandLine, cluster_name: str) -> None:
     done = throwaway("exec", "--name", cluster_name, "worker9", "--", "true")
     assert done.returncode == 1
-    assert done.stderr.endswith("its nodes are control-plane, worker1, worker2\n")
+    assert done.stderr.endswith("its nodes are control-plane, worker1, worker2; beside them there is client\n")
 
 
 def test_logs_lists_components_and_prints_one(throwaway: CommandLine, cluster_name: str) -> None:

@@ -18,6 +18,7 @@ KUBERNETES_VERSION = "v1.37.2"
 DEFAULT_NAME = "throwaway"
 DEFAULT_NODE_PORTS = "30000-32767"
 MAX_NODES = 20
+"""More would be slow rather than impossible: 20 take 1.7 GB and 46 s of processor time before the first Pod starts."""
 API_PORT = 6443
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -356,7 +357,8 @@ def differing_settings(plan: Plan, other: Plan) -> tuple[list[str], list[str]]:
 
 
 def unusual_settings(plan: Plan) -> list[str]:
-    """The choices in which a plan differs from what `throwaway up` does by itself."""
-    usual = make_plan(ip_family=plan.ip_family)  # the range of Services depends on the family
+    """The choices in which a plan differs from what `throwaway up` does by itself, but for nodes and proxy mode."""
+    # The range of Services depends on the family.
+    usual = make_plan(nodes=len(plan.nodes), proxy_mode=plan.proxy_mode, ip_family=plan.ip_family)
     family = [] if plan.ip_family == "ipv4" else [plan.settings["IP family"]]
     return [*family, *differing_settings(plan, usual)[0]]

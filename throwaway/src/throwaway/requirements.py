@@ -26,6 +26,10 @@ SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
 _IPV6 = Path("/proc/net/if_inet6")
+_MEMINFO = Path("/proc/meminfo")
+# In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes without MetalLB; it and Pods come on top.
+_MEMORY_OF_CLUSTER = 430
+_MEMORY_OF_NODE = 62
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_OF_CLUSTER, _INOTIFY_OF_NODE = 15, 9  # counted: 24 with one node, 42 with three
 
@@ -129,6 +133,13 @@ def require_for(plan: Plan) -> None:
             f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
             " boot it without ipv6.disable=1, or use --ip-family ipv4"
         )
+    memory = _MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * len(plan.nodes)
+    available = _available_memory()
+    if available < memory:
+        raise ThrowawayError(
+            f"{plan.settings['nodes']} needs at least {memory} MB of memory before its first Pod, and this machine"
+            f" has {available} MB left; end something else, or ask for fewer nodes"
+        )
     needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
     if not linux.can_make_inotify_instances(needed):
         limit = int(_INOTIFY_LIMIT.read_text())
@@ -136,6 +147,12 @@ def require_for(plan: Plan) -> None:
             f"a cluster of this size needs {needed} inotify instances, and too few of this account's {limit} are left:"
             f" end another cluster, or raise the limit: sudo sysctl fs.inotify.max_user_instances={limit + 512}"
         )
+
+
+def _available_memory() -> int:
+    """How much memory programs can have without swapping, in MB, see proc_meminfo(5)."""
+    fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) // 1024
 
 
 def setup(report: Callable[[str], None]) -> None:
