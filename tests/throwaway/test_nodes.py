@@ -8,6 +8,8 @@ import pytest
 
 from command_line import CommandLine, eventually
 
+AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
+
 
 @pytest.fixture(scope="module")
 def name(throwaway: CommandLine) -> Iterator[str]:
@@ -48,7 +50,7 @@ def test_a_pod_of_an_added_node_and_one_of_an_old_node_reach_each_other(throwawa
             name,
             "run",
             pod,
-            "--image=registry.k8s.io/e2e-test-images/agnhost:2.66.1",
+            f"--image={AGNHOST}",
             placed,
             "--",
             "netexec",
@@ -91,15 +93,26 @@ def test_a_stopped_node_is_off_for_others_and_comes_back_ready(throwaway: Comman
 
 
 def test_a_deployment_runs_again_on_the_node_that_came_back(throwaway: CommandLine, name: str) -> None:
-    kubectl(throwaway, name, "create", "deployment", "echo", "--image=hashicorp/http-echo:1.0.0", "--port=5678")
+    kubectl(throwaway, name, "create", "deployment", "echo", f"--image={AGNHOST}", "--", "/agnhost", "netexec")
     kubectl(throwaway, name, "rollout", "status", "deployment/echo", "--timeout=60s")
     throwaway("node", "stop", "--name", name, "worker1")
     throwaway("node", "start", "--name", name, "worker1")
 
     def answers() -> bool:
         address = kubectl(throwaway, name, "get", "pods", "-l=app=echo", "--output=jsonpath={.items[0].status.podIP}")
-        curl = ("exec", "--name", name, "control-plane", "--", "curl", "-s", "-m", "2", f"http://{address}:5678")
-        return "hello-world" in throwaway(*curl).stdout
+        curl = (
+            "exec",
+            "--name",
+            name,
+            "control-plane",
+            "--",
+            "curl",
+            "-s",
+            "-m",
+            "2",
+            f"http://{address}:8080/hostname",
+        )
+        return throwaway(*curl).stdout.startswith("echo-")
 
     eventually(answers, "the Pod answers again", 90)
     kubectl(throwaway, name, "delete", "--now", "deployment/echo")

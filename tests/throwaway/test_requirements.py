@@ -171,7 +171,7 @@ def test_another_system_or_an_old_kernel_is_said(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert [problem.what for problem in requirements.missing()] == [
         "a supported processor (this is riscv64)",
-        "Linux 5.12 or newer (this is 5.11.22-generic)",
+        "Linux 5.13 or newer (this is 5.11.22-generic)",
     ]
 
 
