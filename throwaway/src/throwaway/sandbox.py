@@ -318,7 +318,7 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
         try:
             os.execvpe(argv[0], list(argv), dict(environment))
         except OSError as error:
-            print(f"throwaway: {argv[0]}: {error.strerror}", file=sys.stderr)
+            print(f"throwaway: cannot run {argv[0]!r} on this node: {error.strerror}", file=sys.stderr)
             os._exit(127)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

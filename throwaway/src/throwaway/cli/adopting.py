@@ -21,8 +21,9 @@ from throwaway.errors import ThrowawayError
 @click.option("--release", is_flag=True, help="Take the mark back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def adopt(context: str, days: float, load_balancer: bool, release: bool, yes: bool) -> None:
-    """Mark a cluster of yours as throwaway: whatever is in it may be changed and deleted from then on.
+    """Mark a cluster of yours as throwaway.
 
+    Whatever is in it may be changed and deleted from then on.
     Without the mark nothing is ever created on, or deleted from, a cluster that throwaway has not made. The mark is
     the ConfigMap kube-system/throwaway. It counts for this cluster, at this address, and ends by itself.
     """

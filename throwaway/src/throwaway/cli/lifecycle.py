@@ -91,7 +91,7 @@ def up(
     new: bool,
     provider: str,
 ) -> None:
-    """Start a cluster, or find the one that runs, and say what to do next.
+    """Start a cluster, or find the one that runs.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
@@ -124,6 +124,7 @@ def up(
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
     requirements.require()
+    runs_already = bool(sandbox.find(name))
     with progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
@@ -131,7 +132,8 @@ def up(
     seconds = time.monotonic() - begin
     option = "" if name == DEFAULT_NAME else f" --name {name}"
     count = "1 node" if nodes == 1 else f"{nodes} nodes"
-    click.echo(f"Cluster {name!r} is ready ({seconds:.1f} s): {count}, kube-proxy in {proxy_mode} mode.")
+    state = "runs already" if runs_already else f"is ready ({seconds:.1f} s)"
+    click.echo(f"Cluster {name!r} {state}: {count}, kube-proxy in {proxy_mode} mode.")
     click.echo(f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all.")
 
 
@@ -154,7 +156,10 @@ def _up_elsewhere(wanted: Wanted, new: bool, kind: str) -> None:
 @provider_option
 @context_option
 def down(name: str, every: bool, provider: str, context: str) -> None:
-    """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
+    """End a cluster; nothing of it is left.
+
+    A cluster that does not run is no error.
+    """
     if provider != "embedded" and not every:
         found = Cluster.find(name, provider=provider, context=context)
         if found:
@@ -173,7 +178,7 @@ def down(name: str, every: bool, provider: str, context: str) -> None:
 
 @click.command()
 def status() -> None:
-    """List the clusters of this account and their nodes."""
+    """List the clusters of this account."""
     names = _own_names()
     if not names:
         click.echo("No cluster is running. Start one with 'throwaway up'.")
@@ -213,8 +218,9 @@ def _own_names() -> list[str]:
 @provider_option
 @context_option
 def kubeconfig(name: str, provider: str, context: str) -> None:
-    """Print a kubeconfig of an administrator, for programs outside 'throwaway shell'.
+    """Print a kubeconfig, of an administrator.
 
+    It is for programs outside 'throwaway shell'.
     Its API server is a port on this machine's loopback. Nodes and Pods have no way out: for them use the shell.
     """
     click.echo(Cluster.find_or_fail(name, provider=provider, context=context).kubeconfig.read_text(), nl=False)
