@@ -15,6 +15,9 @@ from command_line import CommandLine, eventually
 from throwaway import cluster as clusters
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
+HYBRID_CGROUPS = pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/unified").exists(), reason="this machine has one version of cgroups only"
+)
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root may set the machine up like this")
 COMPONENTS = (
     ("control-plane", "etcd"),
@@ -105,12 +108,24 @@ def test_the_api_server_is_on_loopback_only_and_its_keys_are_the_owners_alone(na
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def _on_a_machine_with(setup: str, commands: str) -> "subprocess.CompletedProcess[str]":
+    """Run shell commands as root in mount and network namespaces of their own, which `setup` has changed first."""
+    script = f"ip link set lo up\n{setup}\n{commands}"
+    return subprocess.run(
+        ["unshare", "--mount", "--net", "sh", "-ec", script], capture_output=True, text=True, timeout=180
+    )
+
+
+THROWAWAY = f"{shlex.quote(sys.executable)} -m throwaway"
+NO_CGROUPS = "umount --recursive --lazy /sys/fs/cgroup"
+
+
 @AS_ROOT
 @pytest.mark.parametrize(
     ("machine", "setup"),
     [
-        ("cgroup v2 only", "mount -t cgroup2 none /sys/fs/cgroup"),
-        ("no cgroups", "mount -t tmpfs none /sys/fs/cgroup"),
+        ("cgroup v2 only", f"{NO_CGROUPS}; mount -t cgroup2 none /sys/fs/cgroup"),
+        pytest.param("cgroup v1 only", "umount /sys/fs/cgroup/unified", marks=HYBRID_CGROUPS),
         (
             "a route to the nodes' subnet",
             "ip link add here type veth peer name there && ip link set here up && ip addr add 172.30.0.12/24 dev here",
@@ -119,16 +134,20 @@ def test_the_api_server_is_on_loopback_only_and_its_keys_are_the_owners_alone(na
 )
 def test_a_cluster_starts_on_a_machine_with(throwaway: CommandLine, machine: str, setup: str) -> None:
     name = f"machine-{os.getpid()}"
-    run = f"{shlex.quote(sys.executable)} -m throwaway"
-    script = f"""
-        ip link set lo up
-        {setup}
-        trap '{run} down --name {name} >&2' EXIT
-        {run} up --name {name} --nodes 1 --no-load-balancer >&2
-        {run} shell --name {name} -- kubectl get nodes -o name
-    """
     throwaway.started.add(name)
-    done = subprocess.run(
-        ["unshare", "--mount", "--net", "sh", "-ec", script], capture_output=True, text=True, timeout=180
-    )
+    commands = f"""
+        trap '{THROWAWAY} down --name {name} >&2' EXIT
+        {THROWAWAY} up --name {name} --nodes 1 --no-load-balancer >&2
+        {THROWAWAY} shell --name {name} -- kubectl get nodes -o name
+    """
+    done = _on_a_machine_with(setup, commands)
     assert (done.returncode, done.stdout) == (0, "node/control-plane\n"), done.stderr
+
+
+@AS_ROOT
+def test_without_cgroups_one_line_says_how_to_mount_them() -> None:
+    done = _on_a_machine_with(NO_CGROUPS, f"{THROWAWAY} up --name nothing --nodes 1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "throwaway: this machine lacks cgroups; as root: mount -t cgroup2 none /sys/fs/cgroup"
+    ]

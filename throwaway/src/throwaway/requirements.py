@@ -25,6 +25,7 @@ _KERNEL = (5, 13)  # kube-proxy in nftables mode (upstream's pkg/util/kernel/con
 SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
+_FILE_SYSTEMS = Path("/proc/self/mountinfo")
 _IPV6 = Path("/proc/net/if_inet6")
 _MEMINFO = Path("/proc/meminfo")
 # In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes without MetalLB; it and Pods come on top.
@@ -111,7 +112,13 @@ def missing() -> list[Problem]:
     if sys.platform != "linux":
         return [Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")]
     programs = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
-    return [*_wrong_kernel(), *_missing_programs(programs), *_missing_ids(), *_refused_namespaces()]
+    return [
+        *_wrong_kernel(),
+        *_missing_programs(programs),
+        *_missing_ids(),
+        *_missing_cgroups(),
+        *_refused_namespaces(),
+    ]
 
 
 def explain(problems: list[Problem]) -> str:
@@ -251,6 +258,13 @@ def _missing_ids() -> Iterator[Problem]:
             "files in images belong to several ids",
             f"usermod --add-sub{kind}s {first}-{first + SUBORDINATE_IDS} {user}",
         )
+
+
+def _missing_cgroups() -> Iterator[Problem]:
+    """The kubelet does not start where it finds no cgroup, of version 1 or 2; it need not write any."""
+    if not re.search(r" - cgroup2? ", _FILE_SYSTEMS.read_text()):
+        why = "the kubelet reads what machines use from them"
+        yield Problem("cgroups", why, "mount -t cgroup2 none /sys/fs/cgroup")
 
 
 def _account() -> str:

@@ -1,6 +1,7 @@
 """Giving a cluster of one's own away: adopt."""
 
 import json
+import sys
 
 import click
 
@@ -34,7 +35,8 @@ def adopt(context: str, days: float, load_balancer: bool, release: bool, yes: bo
         namespaces = len(json.loads(found.get("/api/v1/namespaces"))["items"])
         click.echo(f"Context {context!r}: {found.server}, {nodes} nodes, {namespaces} namespaces, cluster {uid}.")
         click.echo("Its mark is taken back." if release else "Everything in it may be destroyed from now on.")
-        if click.prompt("Type the context's name to go on", default="", show_default=False) != context:
+        click.echo("Type the context's name to go on: ", nl=False)
+        if sys.stdin.readline().strip() != context:
             raise ThrowawayError(f"that is not {context!r}; nothing was done")
     if release:
         was_there = adoption.release(found)
