@@ -32,7 +32,9 @@ def serve(session: nox.Session) -> None:
     """Start a cluster and serve the site beside it on http://127.0.0.1:8000; Ctrl+C ends both."""
     with socket.socket() as client:
         if client.connect_ex(("127.0.0.1", 8000)) == 0:
-            session.error("another program serves 127.0.0.1:8000; end it first")
+            session.error(
+                "port 8000 is taken, perhaps by another ./dev serve: end that by Ctrl+C (ss -ltnp names the program)"
+            )
     install(session, "docs")
     session.run("throwaway", "setup")
     with contextlib.suppress(KeyboardInterrupt), cluster(session, "throwaway"):

@@ -142,7 +142,7 @@ def count_pods_per_connection(url: str) -> None:
 
 
 def let_nodes_answer_by_their_own_pods(core: client.CoreV1Api, urls: dict[str, str]) -> None:
-    """With externalTrafficPolicy Local, a Node without a Pod of the Service does not answer."""
+    """With externalTrafficPolicy Local, a Node without a Pod of the Service does not answer clients from outside."""
     local = {"spec": {"externalTrafficPolicy": "Local"}}
     core.patch_namespaced_service("echo-server-nodeport", NAMESPACE, local)
     wait_until(lambda: ask(urls["control-plane"]) is None)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_up_again_finds_the_running_cluster(throwaway: CommandLine, cluster_name
 def test_up_with_other_settings_is_refused_in_one_line(throwaway: CommandLine, cluster_name: str) -> None:
     done = throwaway("up", "--name", cluster_name, "--nodes", "2")
     assert done.returncode == 1
-    assert "is running with other settings (3 nodes, nftables)" in done.stderr.splitlines()[-1]
+    assert "is running with --nodes 3, not with --nodes 2; take it down first" in done.stderr.splitlines()[-1]
 
 
 def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
@@ -72,7 +73,7 @@ def test_two_ups_at_once_make_one_cluster(throwaway: CommandLine) -> None:
     both = [throwaway.start("up", "--name", name, "--nodes", "1") for _ in range(2)]
     outputs = [process.communicate(timeout=180) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    assert len(sandbox_processes(name)) == 2, "the first process of one sandbox, and that of its one node"
+    assert len(sandbox_processes(name)) == 3, "the first process of one sandbox, of its one node, and of the client"
     throwaway("down", "--name", name)
 
 
@@ -98,7 +99,7 @@ def test_exec_runs_on_the_node_and_returns_its_exit_code(throwaway: CommandLine,
 def test_exec_on_an_unknown_node_names_those_there_are(throwaway: CommandLine, cluster_name: str) -> None:
     done = throwaway("exec", "--name", cluster_name, "worker9", "--", "true")
     assert done.returncode == 1
-    assert done.stderr.endswith("its nodes are control-plane, worker1, worker2\n")
+    assert done.stderr.endswith("its nodes are control-plane, worker1, worker2; beside them there is client\n")
 
 
 def test_logs_lists_components_and_prints_one(throwaway: CommandLine, cluster_name: str) -> None:
@@ -401,3 +402,60 @@ def test_a_name_that_cannot_be_is_refused_by_every_command(throwaway: CommandLin
     refused = throwaway(command, "--name", "x" * 200)
     assert refused.returncode == 1
     assert refused.stderr.endswith("cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'\n")
+
+
+def test_an_interactive_shell_keeps_its_programs_whatever_bashrc_does(
+    throwaway: CommandLine, cluster_name: str, tmp_path: Path
+) -> None:
+    intruder = tmp_path / "bin"
+    intruder.mkdir()
+    (intruder / "kubectl").write_text("#!/bin/sh\necho the wrong one\n")
+    (intruder / "kubectl").chmod(0o755)
+    (tmp_path / ".bashrc").write_text(f"PATH={intruder}:$PATH\nPS1='prompt> '\necho bashrc was read\n")
+    terminal, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "throwaway", "shell", "--name", cluster_name],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"},
+        start_new_session=True,
+    ) as shell:
+        os.close(theirs)
+        os.write(terminal, b"kubectl get nodes -o name\nexit\n")
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's end, once nobody has it open
+            while part := os.read(terminal, 4096):
+                shown += part
+        os.close(terminal)
+        assert shell.wait(60) == 0
+    text = shown.decode()
+    assert "bashrc was read" in text
+    assert f"({cluster_name}) prompt> " in text
+    assert "node/worker2" in text
+    assert "the wrong one" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nosuch",), "no such command 'nosuch'; '"),
+        (("down", "foo"), "'foo' is one word too many (a cluster is named by --name foo)"),
+        (("shell", "--nmae", "foo"), "no such option '--nmae', did you mean '--name'"),
+        (("up", "--nodes", "many"), "'many' is not a valid integer"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_in_one_line(throwaway: CommandLine, arguments: tuple[str, ...], said: str) -> None:
+    command = subprocess.run([sys.executable, "-m", "throwaway", *arguments], capture_output=True, text=True)
+    assert command.returncode == 2
+    assert said in command.stderr
+    assert command.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("where", [("shell",), ("exec", "worker1")])
+def test_a_command_that_is_not_there_is_said_to_be_so(
+    throwaway: CommandLine, cluster_name: str, where: tuple[str, ...]
+) -> None:
+    done = throwaway(where[0], "--name", cluster_name, *where[1:], "--", "nosuchcmd")
+    assert done.returncode == 127
+    assert done.stderr.startswith("throwaway: cannot run 'nosuchcmd' on this ")

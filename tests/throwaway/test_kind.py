@@ -123,7 +123,7 @@ def test_kind_takes_over_families_ranges_gates_and_zones(docker: Docker) -> None
         assert "WatchList=true" in arguments(cluster[component])["feature-gates"]
     assert config["KubeletConfiguration"]["featureGates"]["WatchList"] is True
     worker = docker.kubeadm("contract-worker")["JoinConfiguration"]["nodeRegistration"]["kubeletExtraArgs"]
-    assert "topology.kubernetes.io/zone=b" in arguments({"extraArgs": worker})["node-labels"]
+    assert "topology.kubernetes.io/zone=zone1" in arguments({"extraArgs": worker})["node-labels"]
     assert any("--sysctl=net.ipv6.conf.all.disable_ipv6=0" in call for call in docker.calls if call[0] == "run")
 
 

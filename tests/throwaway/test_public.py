@@ -113,7 +113,7 @@ def test_a_block_ends_the_cluster_that_it_started_and_no_other(throwaway: Comman
             assert inner.name == name
         assert outer.kubectl(["get", "--raw", "/readyz"]) == "ok", "it ran before the inner block"
         assert throwaway("up", "--new", "--name", name, "--nodes", "1").returncode == 1
-        with pytest.raises(ThrowawayError, match="is running with other settings"):
+        with pytest.raises(ThrowawayError, match="is running with --nodes 1, not with --nodes 2"):
             Cluster.up(name, nodes=2, provider="embedded")
     assert sandbox.find(name) is None
     assert "starting the nodes" in steps

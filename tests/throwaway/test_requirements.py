@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from throwaway import requirements
+from throwaway import linux, requirements
 from throwaway.errors import ThrowawayError
+from throwaway.plan import IpFamily, make_plan
 from throwaway.requirements import Problem
 
 
@@ -171,7 +172,7 @@ def test_another_system_or_an_old_kernel_is_said(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert [problem.what for problem in requirements.missing()] == [
         "a supported processor (this is riscv64)",
-        "Linux 5.12 or newer (this is 5.11.22-generic)",
+        "Linux 5.13 or newer (this is 5.11.22-generic)",
     ]
 
 
@@ -264,3 +265,24 @@ def test_a_failing_installation_says_why_in_one_line(bin_folder: Path, monkeypat
 def test_commands_that_help_with_several_problems_are_named_once() -> None:
     problems = [Problem("a", "", "sysctl x=1"), Problem("b", "", "sysctl x=1"), Problem("c", "", "", "")]
     assert requirements.explain(problems[:2]) == "this machine lacks a, b; as root: sysctl x=1"
+
+
+@pytest.mark.parametrize("ip_family", ["ipv6", "dual"])
+def test_a_kernel_without_ipv6_is_said_to_those_who_ask_for_it(
+    monkeypatch: pytest.MonkeyPatch, ip_family: IpFamily
+) -> None:
+    monkeypatch.setattr(requirements, "_IPV6", Path("/proc/net/not-there"))
+    monkeypatch.setattr(linux, "can_make_inotify_instances", lambda count: True)
+    with pytest.raises(ThrowawayError, match=rf"no IPv6, so that --ip-family {ip_family} is not possible"):
+        requirements.require_for(make_plan(ip_family=ip_family))
+    requirements.require_for(make_plan())
+
+
+def test_too_little_memory_for_so_many_nodes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:        2048000 kB\nMemAvailable:     614400 kB\nHugePages_Total:       0\n")
+    monkeypatch.setattr(requirements, "_MEMINFO", meminfo)
+    monkeypatch.setattr(linux, "can_make_inotify_instances", lambda count: True)
+    requirements.require_for(make_plan(nodes=1))
+    with pytest.raises(ThrowawayError, match=r"--nodes 10 needs at least 1050 MB .* this machine has 600 MB left"):
+        requirements.require_for(make_plan(nodes=10))

@@ -16,7 +16,7 @@ import yaml
 from throwaway import components, feature_gates, pki, requirements, sandbox
 from throwaway.api import Api
 from throwaway.build import Built
-from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS
+from throwaway.components import BIN, ETCD_STORE, IMAGES, KEPT, KUBECONFIG, LOGS, PLAN
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.plan import DEFAULT_NAME, Node, Plan, differing_settings, plan_from_dict
 from throwaway.sandbox import Sandbox, Starting
@@ -27,7 +27,6 @@ Report = Callable[[str], None]
 SHELL_VARIABLE = "THROWAWAY_CLUSTER"
 """Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
 
-_PLAN = f"{components.FOLDER}/plan.json"
 _BIN_OUTSIDE = f"{components.FOLDER}/bin-outside"
 _START_SECONDS = 120.0
 """How long a cluster may take until it is ready, on a machine that is busy with other things."""
@@ -109,7 +108,7 @@ def find(name: str) -> Cluster | None:
     if found is None:
         return None
     try:
-        text = (found.root / _PLAN.lstrip("/")).read_text()
+        text = (found.root / PLAN.lstrip("/")).read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None  # it has ended just now
     return Cluster(found, plan_from_dict(json.loads(text)))
@@ -168,7 +167,7 @@ def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
         plan,
         folders={BIN: str(built.bin), IMAGES: str(built.images), ETCD_STORE: str(built.etcd)},
         files={
-            "": {KUBECONFIG: admin, _PLAN: json.dumps(asdict(plan)), _BIN_OUTSIDE: str(built.bin)},
+            "": {KUBECONFIG: admin, PLAN: json.dumps(asdict(plan)), _BIN_OUTSIDE: str(built.bin)},
             **{node.name: components.files(plan, certificates, node) for node in plan.nodes},
             **{client.name: components.client_files(plan, certificates) for client in plan.clients},
         },
@@ -205,7 +204,7 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     report("starting the nodes")
     # Nodes exist before their kubelets start, so that each has the range of Pod addresses that its routes are for.
     for node in plan.nodes:
-        api.create(_node_object(plan, node))
+        api.create(node_object(plan, node))
     start("kubelet", "kube-proxy", "kube-scheduler")
     for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
@@ -257,7 +256,8 @@ def _dns_service(plan: Plan) -> dict[str, str]:
     return {"dns_service": addresses[0], "dns_services": json.dumps(addresses), "ip_family_policy": policy}
 
 
-def _node_object(plan: Plan, node: Node) -> dict[str, Any]:
+def node_object(plan: Plan, node: Node) -> dict[str, Any]:
+    """The Node object of a node, as it is created before the kubelet starts."""
     role = "node-role.kubernetes.io/control-plane"
     labels = {role: ""} if node.is_control_plane else {}
     if node.zone:

@@ -19,17 +19,20 @@ BIN = f"{FOLDER}/bin"
 IMAGES = f"{FOLDER}/images"
 ETCD_STORE = f"{FOLDER}/etcd-store"
 ETCD_DATA = "/var/lib/etcd"
+CONTROL = f"{FOLDER}/control"
+"""The sandbox's socket for commands; its file system, and so the socket, is open to the account that started it."""
 KEPT = f"{FOLDER}/kept"
 """A file that is there once the cluster's start was completed."""
 LOGS = f"{FOLDER}/log"
+PLAN = f"{FOLDER}/plan.json"
 NODE_PATH = f"{BIN}:{SYSTEM_PATH}"
 KUBECONFIG = f"{FOLDER}/kubeconfig"
 _CNI = f"{FOLDER}/cni"
-_PKI = f"{FOLDER}/pki"
+PKI = f"{FOLDER}/pki"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 _LOOPBACK_CERTIFICATE = (  # without it each would make an RSA key of its own, which takes up to half a second
-    f"--tls-cert-file={_PKI}/loopback.crt",
-    f"--tls-private-key-file={_PKI}/loopback.key",
+    f"--tls-cert-file={PKI}/loopback.crt",
+    f"--tls-private-key-file={PKI}/loopback.key",
 )
 _IMAGE_OF_PAUSE = "registry.k8s.io/pause:3.10.2"
 
@@ -60,7 +63,7 @@ def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
         f"{FOLDER}/resolv.conf": "",
         f"{FOLDER}/containerd.toml": _containerd_config(),
         f"{_CNI}/10-pods.conflist": _json(_cni_config(node)),
-        f"{_PKI}/ca.crt": pki.authority.certificate,
+        f"{PKI}/ca.crt": pki.authority.certificate,
         f"{FOLDER}/kubelet.json": _json(_kubelet_config(plan)),
         f"{FOLDER}/kubelet.kubeconfig": kubeconfig(server, pki.authority, pki.kubelets[node.name], plan.name),
         f"{FOLDER}/kube-proxy.json": _json(_kube_proxy_config(plan, node)),
@@ -139,7 +142,7 @@ def _feature_gates(plan: Plan) -> tuple[str, ...]:
 
 
 def _pair(name: str, pair: KeyPair) -> dict[str, str]:
-    return {f"{_PKI}/{name}.crt": pair.certificate, f"{_PKI}/{name}.key": pair.key}
+    return {f"{PKI}/{name}.crt": pair.certificate, f"{PKI}/{name}.key": pair.key}
 
 
 def _etcd() -> Component:
@@ -175,23 +178,23 @@ def _kube_apiserver(plan: Plan) -> Component:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--endpoint-reconciler-type=lease",
-            f"--client-ca-file={_PKI}/ca.crt",
-            f"--tls-cert-file={_PKI}/apiserver.crt",
-            f"--tls-private-key-file={_PKI}/apiserver.key",
-            f"--kubelet-client-certificate={_PKI}/kubelet-client.crt",
-            f"--kubelet-client-key={_PKI}/kubelet-client.key",
-            f"--kubelet-certificate-authority={_PKI}/ca.crt",
+            f"--client-ca-file={PKI}/ca.crt",
+            f"--tls-cert-file={PKI}/apiserver.crt",
+            f"--tls-private-key-file={PKI}/apiserver.key",
+            f"--kubelet-client-certificate={PKI}/kubelet-client.crt",
+            f"--kubelet-client-key={PKI}/kubelet-client.key",
+            f"--kubelet-certificate-authority={PKI}/ca.crt",
             "--kubelet-preferred-address-types=InternalIP",
-            f"--proxy-client-cert-file={_PKI}/front-proxy.crt",
-            f"--proxy-client-key-file={_PKI}/front-proxy.key",
-            f"--requestheader-client-ca-file={_PKI}/ca.crt",
+            f"--proxy-client-cert-file={PKI}/front-proxy.crt",
+            f"--proxy-client-key-file={PKI}/front-proxy.key",
+            f"--requestheader-client-ca-file={PKI}/ca.crt",
             "--requestheader-allowed-names=front-proxy",
             "--requestheader-username-headers=X-Remote-User",
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-account-key-file={_PKI}/service-accounts.crt",
-            f"--service-account-signing-key-file={_PKI}/service-accounts.key",
+            f"--service-account-key-file={PKI}/service-accounts.crt",
+            f"--service-account-signing-key-file={PKI}/service-accounts.key",
             *_feature_gates(plan),
         ),
     )
@@ -210,12 +213,12 @@ def _kube_controller_manager(plan: Plan) -> Component:
             *_LOOPBACK_CERTIFICATE,
             "--leader-elect=false",  # there is one only
             "--use-service-account-credentials=true",
-            f"--root-ca-file={_PKI}/ca.crt",
-            f"--client-ca-file={_PKI}/ca.crt",
-            f"--requestheader-client-ca-file={_PKI}/ca.crt",
-            f"--cluster-signing-cert-file={_PKI}/ca.crt",
-            f"--cluster-signing-key-file={_PKI}/ca.key",
-            f"--service-account-private-key-file={_PKI}/service-accounts.key",
+            f"--root-ca-file={PKI}/ca.crt",
+            f"--client-ca-file={PKI}/ca.crt",
+            f"--requestheader-client-ca-file={PKI}/ca.crt",
+            f"--cluster-signing-cert-file={PKI}/ca.crt",
+            f"--cluster-signing-key-file={PKI}/ca.key",
+            f"--service-account-private-key-file={PKI}/service-accounts.key",
             f"--cluster-cidr={','.join(plan.pod_subnets)}",
             f"--service-cluster-ip-range={','.join(plan.service_subnets)}",
             "--allocate-node-cidrs=false",  # the plan did it
@@ -324,11 +327,11 @@ def _kubelet_config(plan: Plan) -> dict[str, Any]:
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{_PKI}/ca.crt"},
+            "x509": {"clientCAFile": f"{PKI}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": f"{_PKI}/kubelet.crt",
-        "tlsPrivateKeyFile": f"{_PKI}/kubelet.key",
+        "tlsCertFile": f"{PKI}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{PKI}/kubelet.key",
         "address": _any_address(plan),
         "clusterDNS": [plan.dns_services[0]],
         "clusterDomain": "cluster.local",

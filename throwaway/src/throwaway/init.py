@@ -10,6 +10,7 @@ account's ids replace root's: later the interpreter's own files may be out of re
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import shutil
@@ -19,14 +20,16 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from throwaway import linux
-from throwaway.components import ETCD_DATA, ETCD_STORE, FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, Component
+from throwaway.components import CONTROL, ETCD_DATA, ETCD_STORE, FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, PLAN, Component
 from throwaway.plan import API_PORT, Host, Node, Plan, plan_from_dict
 
 _RESTART_AFTER_SECONDS = 1.0
+_COMMAND_BYTES = 2**20
 _NODE_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 
 
@@ -136,8 +139,10 @@ def _run_sandbox(boot: Boot, folders: dict[str, str], control: socket.socket) ->
     presences = [presence, _unix_socket(presence.getsockname())]
     listeners = [socket.socket(fileno=fd) for fd in boot.listeners]
     listeners += [socket.create_server(listener.getsockname()) for listener in listeners]
-    node_controls = {host.name: _start_node(boot, number, host) for number, host in enumerate(boot.plan.hosts)}
-    asyncio.run(_serve_sandbox(boot, control, node_controls, presences, listeners))
+    hosts = _Hosts(boot, control)
+    for host in boot.plan.hosts:
+        hosts.start(host)
+    asyncio.run(_serve_sandbox(boot, hosts, control, presences, listeners))
 
 
 def _unix_socket(name: bytes | str) -> socket.socket:
@@ -200,10 +205,16 @@ def _addresses(plan: Plan, addresses: Iterable[str], link: str) -> list[str]:
     ]
 
 
-def _start_node(boot: Boot, number: int, host: Host) -> socket.socket:
-    """Start a node's init in namespaces of its own and join it to the bridge; returns the socket to control it.
+def _link(host: Host) -> str:
+    """The name of a host's link on the bridge, made of the last part of its primary address."""
+    return f"veth{int(ipaddress.ip_address(host.address)) % 256}"
 
-    A client is made like a node; it has fewer files, no routes to Pods, and nothing is started on it.
+
+def _start_node(boot: Boot, link: str, host: Host) -> tuple[int, socket.socket]:
+    """Start a node's init in namespaces of its own and join it to the bridge.
+
+    Returns its process id and the socket to control it. A client is made like a node; it has fewer files, no routes to
+    Pods, and nothing is started on it.
     """
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
@@ -216,18 +227,23 @@ def _start_node(boot: Boot, number: int, host: Host) -> socket.socket:
         os._exit(0)
     theirs.close()
     pid = int(read_line(ours))
+    with contextlib.suppress(OSError):
+        _ip(f"link delete {link}")  # of a node that has just ended: the kernel removes it a moment later
+    # The same address after a restart, so that nobody's table of neighbours is wrong for a while.
+    hardware = f"02:00:00:00:00:{int(link.removeprefix('veth')):02x}"
     _ip(
-        f"link add veth{number} type veth peer name eth0 netns {pid}",
-        f"link set veth{number} master nodes up",
+        f"link add {link} type veth peer name eth0 address {hardware} netns {pid}",
+        f"link set {link} master nodes up",
     )
-    os.symlink(str(pid), f"{FOLDER}/node-{host.name}")
+    pointer = Path(f"{FOLDER}/node-{host.name}")
+    pointer.unlink(missing_ok=True)
+    pointer.symlink_to(str(pid))
     ours.sendall(b"connected\n")
-    return ours
+    return pid, ours
 
 
 def _run_node(boot: Boot, host: Host, control: socket.socket) -> None:
-    for fd in (boot.control, boot.presence, *boot.listeners):
-        os.close(fd)  # held on to, they would outlive the sandbox's own and keep its name taken
+    _drop_what_belongs_to_the_sandbox(control)
     socket.sethostname(host.name)
     _make_private_mounts({path: path for path in boot.folders})
     _write_files(boot.files.get(host.name, {}))
@@ -244,8 +260,36 @@ def _run_node(boot: Boot, host: Host, control: socket.socket) -> None:
         *(f"route add default via {gateway}" for gateway in boot.plan.gateways),
         *(_routes_to_pods(boot.plan, host) if isinstance(host, Node) else ()),
     )
+    if isinstance(host, Node):
+        _masquerade_pods(boot.plan, host)
     components = {component.name: component for component in boot.components.get(host.name, [])}
     asyncio.run(_serve_node(components, control))
+
+
+def _drop_what_belongs_to_the_sandbox(control: socket.socket) -> None:
+    """Close all but one's own socket: held on to, the others would outlive the sandbox's and keep its name taken."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asyncio.events._set_running_loop(None)  # this process may be a fork of one that runs it
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd != control.fileno():
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(fd)
+
+
+def _masquerade_pods(plan: Plan, node: Node) -> None:
+    """Let Pods reach what is no Pod by their node's address, as kindnet and most network plugins do."""
+    rules = []
+    for own, every in zip(node.pod_subnets, plan.pod_subnets, strict=True):
+        family = "ip6" if ":" in own else "ip"
+        rules += [
+            f"add table {family} pods",
+            f"add chain {family} pods outside {{ type nat hook postrouting priority srcnat; }}",
+            f"add rule {family} pods outside {family} saddr {own} {family} daddr != {every} masquerade",
+        ]
+    done = subprocess.run(["nft", "-f", "-"], input="\n".join(rules), capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"nft: {done.stderr.strip()}")
 
 
 def _copy_stores(node: Node) -> None:
@@ -343,10 +387,62 @@ async def _serve_node(components: dict[str, Component], control: socket.socket) 
     await asyncio.Event().wait()
 
 
+class _Hosts:
+    """The nodes and clients of a sandbox: their inits, which can be told what to do, ended, and started anew."""
+
+    def __init__(self, boot: Boot, starter: socket.socket) -> None:
+        self._boot = boot
+        self._starter = starter
+        self._pids: dict[str, int] = {}
+        self._controls: dict[str, socket.socket] = {}
+        self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, host: Host) -> None:
+        """Make a host in namespaces of its own; nothing runs on it yet but its init."""
+        pid, self._controls[host.name] = _start_node(self._boot, _link(host), host)
+        self._pids[host.name] = pid
+
+    async def listen(self, name: str, starter: asyncio.StreamWriter) -> None:
+        """Take over a host's socket; what it reports goes to whoever starts the cluster, while there is somebody."""
+        reader, self._writers[name] = await asyncio.open_unix_connection(sock=self._controls.pop(name))
+        task = asyncio.create_task(_pass_on(name, reader, starter))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def tell(self, name: str, line: str) -> None:
+        """Tell a host's init to start or stop a component."""
+        self._writers[name].write(f"{line}\n".encode())
+
+    def end(self, name: str) -> None:
+        """End a host at once, as if its power had been cut."""
+        if pid := self._pids.pop(name, None):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def obey(self, command: dict[str, Any], starter: asyncio.StreamWriter) -> None:
+        """Carry out a command of `sandbox.Sandbox.tell`; raises `OSError` or `KeyError` when that is not possible."""
+        name = command["host"]
+        self.end(name)
+        if "plan" in command:
+            self._boot = replace(self._boot, plan=plan_from_dict(command["plan"]))
+            _write_files({PLAN: json.dumps(command["plan"])})
+        if "files" in command:
+            self._boot.files[name] = command["files"]
+            self._boot.components[name] = [
+                Component(each["name"], tuple(each["argv"])) for each in command["components"]
+            ]
+        if command["do"] == "start":
+            self.start(self._boot.plan.host(name))
+            await self.listen(name, starter)
+            for component in self._boot.components[name]:
+                self.tell(name, f"start {component.name}")
+
+
 async def _serve_sandbox(
     boot: Boot,
-    control: socket.socket,
-    node_controls: dict[str, socket.socket],
+    hosts: _Hosts,
+    starter: socket.socket,
     presences: list[socket.socket],
     listeners: list[socket.socket],
 ) -> None:
@@ -357,9 +453,11 @@ async def _serve_sandbox(
         await asyncio.start_unix_server(lambda _, writer: writer.close(), sock=unix)
     for listener in listeners:
         await asyncio.start_server(lambda r, w: _forward(r, w, api, API_PORT), sock=listener)
-    reader, writer = await asyncio.open_unix_connection(sock=control)
-    nodes = {name: await asyncio.open_unix_connection(sock=unix) for name, unix in node_controls.items()}
-    tasks = [asyncio.create_task(_pass_on(name, node[0], writer)) for name, node in nodes.items()]
+    reader, writer = await asyncio.open_unix_connection(sock=starter)
+    for host in boot.plan.hosts:
+        await hosts.listen(host.name, writer)
+    os.umask(0o077)
+    await asyncio.start_unix_server(lambda r, w: _obey(hosts, writer, r, w), CONTROL, limit=_COMMAND_BYTES)
     writer.write(b"ready\n")
     while line := (await reader.readline()).decode():
         command, *rest = line.split()
@@ -368,11 +466,23 @@ async def _serve_sandbox(
             writer.write(b"kept\n")
             break
         node, component = rest
-        nodes[node][1].write(f"{command} {component}\n".encode())
+        hosts.tell(node, f"{command} {component}")
     else:
         return  # whoever started the cluster is gone before it was whole
-    await asyncio.gather(*tasks)
     await asyncio.Event().wait()
+
+
+async def _obey(
+    hosts: _Hosts, starter: asyncio.StreamWriter, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Carry out the command of one connection, a line of JSON, and answer by a line: `done`, or what went wrong."""
+    try:
+        await hosts.obey(json.loads(await reader.readline()), starter)
+        writer.write(b"done\n")
+    except (OSError, KeyError, ValueError) as error:
+        traceback.print_exc()
+        writer.write(f"{type(error).__name__}: {error}\n".encode())
+    writer.close()
 
 
 async def _pass_on(node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
 import struct
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def make_mounts_read_only(top: str) -> None:
     _check(result, f"make mounts below {top} read-only")
 
 
+def can_make_inotify_instances(count: int) -> bool:
+    """Whether this account may have so many more of them; the kernel counts those of its sandboxes in."""
+    made = []
+    try:
+        for _ in range(count):
+            fd = _libc.inotify_init1(os.O_CLOEXEC)
+            if fd < 0:
+                return False
+            made.append(fd)
+    finally:
+        for fd in made:
+            os.close(fd)
+    return True
+
+
 def set_dumpable() -> None:
     """Give this process' `/proc` entry back to its owner, who lost it when the process changed its ids."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
@@ -98,6 +114,15 @@ def namespace_owner(pid: int) -> int:
     finally:
         os.close(fd)
     return int(struct.unpack("I", uid)[0])
+
+
+def has_sctp() -> bool:
+    """Whether this kernel has sockets of SCTP, which Pods need to speak it; most load it as a module when asked."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
 
 
 def same_namespace(pid: int, kind: str) -> bool:

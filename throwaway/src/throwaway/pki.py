@@ -43,10 +43,13 @@ class Pki:
 
 
 class _Authority:
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, pair: KeyPair | None) -> None:
+        self._key = _private_key(pair) if pair else ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway")])
         self._begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+        if pair:
+            self.pair = pair
+            return
         certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -89,6 +92,12 @@ def _general_name(text: str) -> x509.GeneralName:
         return x509.DNSName(text)
 
 
+def _private_key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pair.key.encode(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)  # we made it
+    return key
+
+
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
     pem = serialization.Encoding.PEM
     form = serialization.PrivateFormat.TraditionalOpenSSL
@@ -98,13 +107,13 @@ def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Key
     )
 
 
-def make_pki(plan: Plan) -> Pki:
-    """Make every key and certificate of a cluster: about 10 ms.
+def make_pki(plan: Plan, authority: KeyPair | None = None) -> Pki:
+    """Make every key and certificate of a cluster: about 10 ms. `authority` is the one that it has already, if any.
 
     Names and groups are those that Kubernetes' RBAC bootstrap policy and Node authorizer know
     (kubernetes.io, "PKI certificates and requirements").
     """
-    authority = _Authority()
+    issuer = _Authority(authority)
     groups = {
         "admin": "system:masters",
         "kubelet-client": "system:masters",
@@ -120,8 +129,8 @@ def make_pki(plan: Plan) -> Pki:
         "kubernetes.default.svc.cluster.local",
     )
     return Pki(
-        authority=authority.pair,
-        api_server=authority.issue(
+        authority=issuer.pair,
+        api_server=issuer.issue(
             "kube-apiserver",
             server_names=(
                 *service_names,
@@ -131,11 +140,11 @@ def make_pki(plan: Plan) -> Pki:
                 plan.api_service,
             ),
         ),
-        clients={name: authority.issue(name, group) for name, group in groups.items()},
-        loopback=authority.issue("localhost", server_names=("localhost", "127.0.0.1")),
+        clients={name: issuer.issue(name, group) for name, group in groups.items()},
+        loopback=issuer.issue("localhost", server_names=("localhost", "127.0.0.1")),
         kubelets={
-            node.name: authority.issue(f"system:node:{node.name}", "system:nodes", (node.name, *node.addresses))
+            node.name: issuer.issue(f"system:node:{node.name}", "system:nodes", (node.name, *node.addresses))
             for node in plan.nodes
         },
-        service_accounts=authority.issue("service-accounts"),
+        service_accounts=issuer.issue("service-accounts"),
     )

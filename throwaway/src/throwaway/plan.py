@@ -3,7 +3,8 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, get_args
 
 from throwaway.errors import ThrowawayError
@@ -17,6 +18,7 @@ KUBERNETES_VERSION = "v1.37.2"
 DEFAULT_NAME = "throwaway"
 DEFAULT_NODE_PORTS = "30000-32767"
 MAX_NODES = 20
+"""More would be slow rather than impossible: 20 take 1.7 GB and 46 s of processor time before the first Pod starts."""
 API_PORT = 6443
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -196,10 +198,10 @@ class Plan:
             raise ThrowawayError(f"{error}; beside them there is {names}") from None
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, what: str = "cluster") -> str:
     """The name as it is; raises `ThrowawayError` unless it is a DNS label (RFC 1123) of at most 32 characters."""
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
-        raise ThrowawayError(f"{name!r} cannot name a cluster: use up to 32 of a-z, 0-9 and '-', as in 'my-test'")
+        raise ThrowawayError(f"{name!r} cannot name a {what}: use up to 32 of a-z, 0-9 and '-', as in 'my-test'")
     return name
 
 
@@ -255,22 +257,10 @@ def make_plan(
         raise ThrowawayError(f"kube-proxy has no mode {proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
     if ip_family not in IP_FAMILIES:
         raise ThrowawayError(f"there is no IP family {ip_family!r}; choose {', '.join(IP_FAMILIES)}")
-    ranges = list(_RANGES.values()) if ip_family == "dual" else [_RANGES[ip_family]]
-    shares = [
-        list(zip(range(nodes), each.pods.subnets(new_prefix=each.pods_of_node_prefix), strict=False)) for each in ranges
-    ]
+    ranges = _ranges(ip_family)
     return Plan(
         name=name,
-        nodes=tuple(
-            Node(
-                name=f"worker{number}" if number else "control-plane",
-                addresses=tuple(each.host(_FIRST_NODE + number) for each in ranges),
-                pod_subnets=tuple(str(share[number][1]) for share in shares),
-                is_control_plane=number == 0,
-                zone=f"zone{(number - 1) % zones + 1}" if zones else "",
-            )
-            for number in range(nodes)
-        ),
+        nodes=tuple(_node(number, ranges, zones) for number in range(nodes)),
         clients=(Host("client", tuple(each.host(_CLIENT) for each in ranges)),),
         proxy_mode=proxy_mode,
         ip_family=ip_family,
@@ -282,6 +272,45 @@ def make_plan(
         load_balancer_range=",".join("-".join(map(each.host, _LOAD_BALANCER)) for each in ranges),
         load_balancer=load_balancer,
         feature_gates=dict(feature_gates or {}),
+    )
+
+
+def with_node(plan: Plan, name: str = "") -> Plan:
+    """The plan with one more node, a worker; without a name it is the first `workerN` that is free.
+
+    Raises `ThrowawayError` for a name that is taken or no DNS label, and when there are as many nodes as can be.
+    """
+    zones = len({node.zone for node in plan.nodes if node.zone})
+    ranges = _ranges(plan.ip_family)
+    taken = {node.address for node in plan.nodes}
+    free = (_node(number, ranges, zones) for number in range(1, MAX_NODES))
+    node = next((node for node in free if node.address not in taken), None)
+    if node is None:
+        raise ThrowawayError(f"cluster {plan.name!r} has {len(plan.nodes)} nodes, which is as many as there can be")
+    node = replace(node, name=check_name(name, "node") if name else node.name)
+    if node.name in {host.name for host in plan.hosts}:
+        raise ThrowawayError(f"cluster {plan.name!r} has a machine {node.name!r} already; choose another name")
+    return replace(plan, nodes=(*plan.nodes, node))
+
+
+def without_node(plan: Plan, name: str) -> Plan:
+    """The plan without a node."""
+    return replace(plan, nodes=tuple(node for node in plan.nodes if node.name != name))
+
+
+def _ranges(ip_family: IpFamily) -> list[_Ranges]:
+    return list(_RANGES.values()) if ip_family == "dual" else [_RANGES[ip_family]]
+
+
+def _node(number: int, ranges: list[_Ranges], zones: int) -> Node:
+    """A node by its number, which is 0 for the control plane."""
+    subnets = (each.pods.subnets(new_prefix=each.pods_of_node_prefix) for each in ranges)
+    return Node(
+        name=f"worker{number}" if number else "control-plane",
+        addresses=tuple(each.host(_FIRST_NODE + number) for each in ranges),
+        pod_subnets=tuple(str(next(islice(of_family, number, None))) for of_family in subnets),
+        is_control_plane=number == 0,
+        zone=f"zone{(number - 1) % zones + 1}" if zones else "",
     )
 
 
@@ -328,7 +357,8 @@ def differing_settings(plan: Plan, other: Plan) -> tuple[list[str], list[str]]:
 
 
 def unusual_settings(plan: Plan) -> list[str]:
-    """The choices in which a plan differs from what `throwaway up` does by itself."""
-    usual = make_plan(ip_family=plan.ip_family)  # the range of Services depends on the family
+    """The choices in which a plan differs from what `throwaway up` does by itself, but for nodes and proxy mode."""
+    # The range of Services depends on the family.
+    usual = make_plan(nodes=len(plan.nodes), proxy_mode=plan.proxy_mode, ip_family=plan.ip_family)
     family = [] if plan.ip_family == "ipv4" else [plan.settings["IP family"]]
     return [*family, *differing_settings(plan, usual)[0]]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from throwaway import linux
 from throwaway.errors import ThrowawayError
 from throwaway.plan import Plan
 
@@ -20,11 +21,18 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where nodes look for programs. Debian leaves the sbin folders out of an ordinary account's PATH."""
 
-_KERNEL = (5, 12)  # mount_setattr(2)
+_KERNEL = (5, 13)  # kube-proxy in nftables mode (upstream's pkg/util/kernel/constants.go); mount_setattr(2) is 5.12
 SUBORDINATE_IDS = 65535
 """How many ids a sandbox maps besides the account's own."""
 _ETC = Path("/etc")
+_FILE_SYSTEMS = Path("/proc/self/mountinfo")
 _IPV6 = Path("/proc/net/if_inet6")
+_MEMINFO = Path("/proc/meminfo")
+# In MB, measured as PSS and files in memory of idle clusters of 1 to 20 nodes without MetalLB; it and Pods come on top.
+_MEMORY_OF_CLUSTER = 430
+_MEMORY_OF_NODE = 62
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_OF_CLUSTER, _INOTIFY_OF_NODE = 15, 9  # counted: 24 with one node, 42 with three
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,13 @@ def missing() -> list[Problem]:
     if sys.platform != "linux":
         return [Problem(f"Linux (this is {platform.system()})", "nodes are made of its namespaces", "use Linux")]
     programs = _PROGRAMS if os.getuid() == 0 else _PROGRAMS + _PROGRAMS_OF_AN_ACCOUNT
-    return [*_wrong_kernel(), *_missing_programs(programs), *_missing_ids(), *_refused_namespaces()]
+    return [
+        *_wrong_kernel(),
+        *_missing_programs(programs),
+        *_missing_ids(),
+        *_missing_cgroups(),
+        *_refused_namespaces(),
+    ]
 
 
 def explain(problems: list[Problem]) -> str:
@@ -136,6 +150,26 @@ def require_for(plan: Plan) -> None:
             f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
             " boot it without ipv6.disable=1, or use --ip-family ipv4"
         )
+    memory = _MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * len(plan.nodes)
+    available = _available_memory()
+    if available < memory:
+        raise ThrowawayError(
+            f"{plan.settings['nodes']} needs at least {memory} MB of memory before its first Pod, and this machine"
+            f" has {available} MB left; end something else, or ask for fewer nodes"
+        )
+    needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
+    if not linux.can_make_inotify_instances(needed):
+        limit = int(_INOTIFY_LIMIT.read_text())
+        raise ThrowawayError(
+            f"a cluster of this size needs {needed} inotify instances, and too few of this account's {limit} are left:"
+            f" end another cluster, or raise the limit: sudo sysctl fs.inotify.max_user_instances={limit + 512}"
+        )
+
+
+def _available_memory() -> int:
+    """How much memory programs can have without swapping, in MB, see proc_meminfo(5)."""
+    fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) // 1024
 
 
 def setup(report: Callable[[str], None]) -> None:
@@ -236,6 +270,13 @@ def _missing_ids() -> Iterator[Problem]:
             "files in images belong to several ids",
             f"usermod --add-sub{kind}s {first}-{first + SUBORDINATE_IDS} {user}",
         )
+
+
+def _missing_cgroups() -> Iterator[Problem]:
+    """The kubelet does not start where it finds no cgroup, of version 1 or 2; it need not write any."""
+    if not re.search(r" - cgroup2? ", _FILE_SYSTEMS.read_text()):
+        why = "the kubelet reads what machines use from them"
+        yield Problem("cgroups", why, "mount -t cgroup2 none /sys/fs/cgroup")
 
 
 def _account() -> str:

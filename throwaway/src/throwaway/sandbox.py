@@ -6,6 +6,7 @@ away with the process and cannot be taken twice.
 """
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from throwaway import linux
-from throwaway.components import NODE_PATH, Component
+from throwaway.components import CONTROL, NODE_PATH, Component
 from throwaway.errors import ThrowawayError
 from throwaway.init import Boot, read_line
 from throwaway.plan import Plan
@@ -63,7 +64,7 @@ class Sandbox:
             if int(fields["PPid"]) == self.pid and fields["NSpid"].split()[-2] == inside:
                 return int(status.parent.name)
         raise ThrowawayError(
-            f"node {node!r} of cluster {self.name!r} is dead; start anew with 'throwaway down' and 'up'"
+            f"node {node!r} of cluster {self.name!r} is dead; 'throwaway node start {node}' brings a worker back"
         )
 
     def has_node(self, node: str) -> bool:
@@ -72,6 +73,27 @@ class Sandbox:
             return bool(self.node_pid(node))
         except (ThrowawayError, OSError):
             return False
+
+    def tell(self, **command: Any) -> None:
+        """Have the first process do something with a host; returns when it is done.
+
+        `do` is `start` or `end`, `host` the node's or client's name; one that runs is ended before it is started. With
+        `plan` the cluster has this plan from now on; a new host has `files` and `components`, see `Boot`. Raises
+        `ThrowawayError` when it fails.
+        """
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_HANDSHAKE_SECONDS)
+            try:
+                connection.connect(f"{self.root}{CONTROL}")
+                connection.sendall(json.dumps(command).encode() + b"\n")
+                answer = read_line(connection)
+            except OSError as error:
+                answer = error.strerror or "no answer"
+        if answer != "done":
+            raise ThrowawayError(
+                f"cluster {self.name!r} could not {command['do']} {command['host']!r}: {answer or 'the cluster ended'};"
+                f" 'throwaway down' and 'up' make a new one"
+            )
 
     def end(self) -> None:
         """Kill the first process, and so all; returns when none is left.
@@ -298,7 +320,7 @@ def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -
         try:
             os.execvpe(argv[0], list(argv), dict(environment))
         except OSError as error:
-            print(f"throwaway: {argv[0]}: {error.strerror}", file=sys.stderr)
+            print(f"throwaway: cannot run {argv[0]!r} on this node: {error.strerror}", file=sys.stderr)
             os._exit(127)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -3,8 +3,10 @@
 A module for each group of commands; here is what holds them together.
 """
 
+import re
+import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -13,12 +15,29 @@ from throwaway.cli.completion import completion
 from throwaway.cli.inside import exec_, kubectl, logs, shell
 from throwaway.cli.lifecycle import down, kubeconfig, status, up
 from throwaway.cli.making import build_, setup
+from throwaway.cli.nodes import node
 from throwaway.cli.observe import capture, trace
 from throwaway.errors import ThrowawayError
 
 
 class _Group(click.Group):
-    """Shows a `ThrowawayError` as one line; with --debug the traceback as well."""
+    """Shows what is wrong in one line; with --debug the traceback of a `ThrowawayError` as well."""
+
+    def main(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run, and end with an exit code: 1 for what went wrong, 2 for what was typed wrong."""
+        try:
+            code = super().main(*arguments, **{**options, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = 2
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "throwaway"
+            click.echo(f"throwaway: {_said_plainly(error)}; '{command} --help' shows what there is", err=True)
+            code = error.exit_code
+        except click.Abort:
+            click.echo("throwaway: interrupted", err=True)
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -37,6 +56,14 @@ class _Group(click.Group):
             context.exit(1)
 
 
+def _said_plainly(error: click.UsageError) -> str:
+    """What is wrong with the command line, without an end mark; a name where there is none is asked for as one."""
+    message = error.format_message().rstrip(".?").replace(". Did you mean", ", did you mean")
+    if extra := re.fullmatch(r"Got unexpected extra argument \((\S+)\)", message):
+        return f"{extra[1]!r} is one word too many (a cluster is named by --name {extra[1]})"
+    return message[0].lower() + message[1:]
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def main(debug: bool) -> None:
@@ -50,6 +77,6 @@ def main(debug: bool) -> None:
 
 
 for command in (
-    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, adopt, build_, setup, completion,
+    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, node, adopt, build_, setup, completion,
 ):  # fmt: skip
     main.add_command(command)

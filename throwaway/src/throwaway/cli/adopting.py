@@ -1,6 +1,7 @@
 """Giving a cluster of one's own away: adopt."""
 
 import json
+import sys
 
 import click
 
@@ -21,8 +22,9 @@ from throwaway.errors import ThrowawayError
 @click.option("--release", is_flag=True, help="Take the mark back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def adopt(context: str, days: float, load_balancer: bool, release: bool, yes: bool) -> None:
-    """Mark a cluster of yours as throwaway: whatever is in it may be changed and deleted from then on.
+    """Mark a cluster of yours as throwaway.
 
+    Whatever is in it may be changed and deleted from then on.
     Without the mark nothing is ever created on, or deleted from, a cluster that throwaway has not made. The mark is
     the ConfigMap kube-system/throwaway. It counts for this cluster, at this address, and ends by itself.
     """
@@ -33,7 +35,8 @@ def adopt(context: str, days: float, load_balancer: bool, release: bool, yes: bo
         namespaces = len(json.loads(found.get("/api/v1/namespaces"))["items"])
         click.echo(f"Context {context!r}: {found.server}, {nodes} nodes, {namespaces} namespaces, cluster {uid}.")
         click.echo("Its mark is taken back." if release else "Everything in it may be destroyed from now on.")
-        if click.prompt("Type the context's name to go on", default="", show_default=False) != context:
+        click.echo("Type the context's name to go on: ", nl=False)
+        if sys.stdin.readline().strip() != context:
             raise ThrowawayError(f"that is not {context!r}; nothing was done")
     if release:
         was_there = adoption.release(found)

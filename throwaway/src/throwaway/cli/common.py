@@ -49,7 +49,8 @@ context_option = click.option(
 class Display:
     """Shows what is being done: moving lines on a terminal, elsewhere a printed line now and then."""
 
-    def __init__(self, lines: Progress) -> None:
+    def __init__(self, lines: Progress | None) -> None:
+        """`lines` are those of the terminal, if there is one."""
         self._lines = lines
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, tuple[str, int]] = {}
@@ -57,7 +58,8 @@ class Display:
     def step(self, what: str) -> None:
         """The next step of something that has no parts; parts shown until now are done."""
         for part in [part for part in self._tasks if part]:
-            self._lines.remove_task(self._tasks.pop(part))
+            if self._lines:
+                self._lines.remove_task(self._tasks.pop(part))
         self._show("", f"{what} …", 0)
 
     def build(self, progress: build.Progress) -> None:
@@ -67,7 +69,7 @@ class Display:
         self._show(progress.part, f"{progress.part}: {progress.step}{count} {progress.item}", tenth)
 
     def _show(self, part: str, text: str, tenth: int) -> None:
-        if self._lines.console.is_terminal:
+        if self._lines:
             if part not in self._tasks:
                 self._tasks[part] = self._lines.add_task("", total=None)
             self._lines.update(self._tasks[part], description=text[: self._lines.console.width - 12])
@@ -81,6 +83,10 @@ class Display:
 @contextmanager
 def progress() -> Iterator[Display]:
     """Show progress on standard error while the block runs."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Display(None)
+        return
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as lines:
+    with Progress(*columns, console=console, transient=True) as lines:
         yield Display(lines)

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, NoReturn
 
 import click
@@ -25,18 +26,27 @@ from throwaway.public import Cluster
 _FOLLOW_SECONDS = 0.1
 """How often a log that is followed is looked at."""
 
+_TAKES_A_COMMAND = {"allow_interspersed_args": False}
+"""Options before the command are ours, and wrong ones are said to be; what follows belongs to the command."""
+_NOT_FOUND = 127
+"""Exit code of a shell whose command is not there (POSIX)."""
 
-@click.command(name="exec", context_settings={"ignore_unknown_options": True})
+
+@click.command(name="exec", context_settings=_TAKES_A_COMMAND)
 @name_option
 @provider_option
 @context_option
 @click.argument("node", shell_complete=complete_machine)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(name: str, provider: str, context: str, node: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND on NODE as its root: throwaway exec worker1 -- nft list ruleset
+    """Run a command on a node, as its root.
+
+    \b
+    throwaway exec worker1 -- nft list ruleset
 
     Besides the nodes there is 'client', a machine outside the cluster: throwaway exec client -- curl …
-    """
+    """  # noqa: D301 - click looks for the backspace itself
+    command = command[1:] if command[0] == "--" and len(command) > 1 else command
     if provider != "embedded":
         found = Cluster.find_or_fail(name, provider=provider, context=context)
         _run(found, found.node_command(node, command, is_terminal=sys.stdin.isatty()))
@@ -55,7 +65,10 @@ def exec_(name: str, provider: str, context: str, node: str, command: tuple[str,
 @click.argument("node", shell_complete=complete_machine)
 @click.argument("component", required=False, shell_complete=complete_component)
 def logs(name: str, follow: bool, tail: int | None, output: Output, node: str, component: str | None) -> None:
-    """Print the log of a COMPONENT on a NODE; without one, list the logs there are."""
+    """Print the log of a node's component.
+
+    Without COMPONENT, list the logs that NODE has.
+    """
     running = find_or_fail(name)
     if component is None:
         if follow or tail is not None:
@@ -83,13 +96,15 @@ def _follow(log: IO[str], pid: int) -> None:
                 click.echo(text, nl=False)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings=_TAKES_A_COMMAND)
 @name_option
 @provider_option
 @context_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> None:
-    """Open a shell inside the cluster's network, or run COMMAND there.
+    """Open a shell in the cluster's network.
+
+    With COMMAND, run that there instead: throwaway shell -- kubectl get nodes
 
     Files and programs are this machine's, the network is the cluster's: curl reaches the nodes' addresses, kubectl
     and Python's kubernetes package find the API server. You stand beside the nodes, outside the cluster: ClusterIPs
@@ -108,12 +123,22 @@ def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> N
         click.echo(f"You are in the network of cluster {name!r}; 'exit' leaves it. Nodes:", err=True)
         for node in running.plan.nodes:
             click.echo(f"  {node.name:<14} {' '.join(node.addresses)}", err=True)
-        command = (os.environ.get("SHELL", "/bin/sh"),)
+        command = _interactive_shell(environment)
     sandbox.enter_network(running.sandbox)
     try:
         os.execvpe(command[0], list(command), environment)
     except OSError as error:
-        raise ThrowawayError(f"{command[0]}: {error.strerror}") from None
+        click.echo(f"throwaway: cannot run {command[0]!r} on this machine: {error.strerror}", err=True)
+        sys.exit(_NOT_FOUND)
+
+
+def _interactive_shell(environment: dict[str, str]) -> tuple[str, ...]:
+    """The account's shell; bash is kept from changing PATH, and shows in its prompt where it is."""
+    program = os.environ.get("SHELL", "/bin/sh")
+    if Path(program).name != "bash":
+        return (program,)
+    environment["THROWAWAY_PATH"] = environment["PATH"]
+    return (program, "--rcfile", str(Path(__file__).parent.parent / "shell.bashrc"))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -122,7 +147,11 @@ def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> N
 @context_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(name: str, provider: str, context: str, arguments: tuple[str, ...]) -> None:
-    """Run kubectl on the cluster, and on no other: throwaway kubectl get nodes"""
+    """Run kubectl on the cluster, and no other.
+
+    \b
+    throwaway kubectl get nodes
+    """  # noqa: D301 - click looks for the backspace itself
     found = Cluster.find_or_fail(name, provider=provider, context=context)
     refuse_other_targets(arguments)
     _run(found, (program(found.environment), *arguments))

@@ -105,7 +105,7 @@ def up(
     provider: str,
     output: Output,
 ) -> None:
-    """Start a cluster, or find the one that runs, and say what to do next.
+    """Start a cluster, or find the one that runs.
 
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
@@ -138,6 +138,7 @@ def up(
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
     requirements.require()
+    runs_already = bool(sandbox.find(name))
     with progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
@@ -148,14 +149,16 @@ def up(
     report = Up(
         name,
         "embedded",
+        not runs_already,
         round(seconds, 3),
         [NodeUp(node.name, list(node.addresses), node.is_control_plane) for node in plan.nodes],
     )
+    state = "runs already" if runs_already else f"is ready ({seconds:.1f} s)"
     echo(
         report,
         output,
         lambda: (
-            f"Cluster {name!r} is ready ({seconds:.1f} s): {count}, kube-proxy in {proxy_mode} mode.\n"
+            f"Cluster {name!r} {state}: {count}, kube-proxy in {proxy_mode} mode.\n"
             f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all."
         ),
     )
@@ -169,15 +172,15 @@ def _up_elsewhere(wanted: Wanted, new: bool, kind: str, output: Output) -> None:
         raise AlreadyRunsError(f"cluster {wanted.name!r} runs already")
     begin = time.monotonic()
     with progress() as display:
-        provided, _ = maker.up(wanted, display.step)
+        provided, is_new = maker.up(wanted, display.step)
     seconds = time.monotonic() - begin
     nodes = [NodeUp(node.name, list(node.addresses), node.is_control_plane) for node in Cluster(provided).nodes]
     options = f" --provider {kind} --name {wanted.name}"
     echo(
-        Up(wanted.name, kind, round(seconds, 3), nodes),
+        Up(wanted.name, kind, is_new, round(seconds, 3), nodes),
         output,
         lambda: (
-            f"Cluster {wanted.name!r} of {kind} is ready.\n"
+            f"Cluster {wanted.name!r} of {kind} {'is ready' if is_new else 'runs already'}.\n"
             f"Next: 'throwaway shell{options}' for a shell with kubectl; 'throwaway down{options}' ends it all."
         ),
     )
@@ -190,7 +193,10 @@ def _up_elsewhere(wanted: Wanted, new: bool, kind: str, output: Output) -> None:
 @context_option
 @output_option
 def down(name: str, every: bool, provider: str, context: str, output: Output) -> None:
-    """End a cluster. Nothing of it is left; a cluster that does not run is no error."""
+    """End a cluster; nothing of it is left.
+
+    A cluster that does not run is no error.
+    """
     ended = []
     if provider != "embedded" and not every:
         found = Cluster.find(name, provider=provider, context=context)
@@ -216,7 +222,7 @@ def _end_in_words(ended: Ended) -> str:
 @click.command()
 @output_option
 def status(output: Output) -> None:
-    """List the clusters of this account and their nodes."""
+    """List the clusters of this account."""
     own = []
     for name in _own_names():
         try:
@@ -285,8 +291,9 @@ def _own_names() -> list[str]:
 @provider_option
 @context_option
 def kubeconfig(name: str, provider: str, context: str) -> None:
-    """Print a kubeconfig of an administrator, for programs outside 'throwaway shell'.
+    """Print a kubeconfig, of an administrator.
 
+    It is for programs outside 'throwaway shell'.
     Its API server is a port on this machine's loopback. Nodes and Pods have no way out: for them use the shell.
     """
     click.echo(Cluster.find_or_fail(name, provider=provider, context=context).kubeconfig.read_text(), nl=False)

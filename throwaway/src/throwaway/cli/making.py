@@ -10,8 +10,9 @@ from throwaway.cli.reports import Build, Output, echo, output_option
 @click.command(name="build")
 @output_option
 def build_(output: Output) -> None:
-    """Build what clusters are made of, unless it is built already: minutes the first time.
+    """Build what clusters are made of.
 
+    That takes minutes the first time; what is built already is kept.
     Kubernetes, etcd, containerd, CoreDNS and the images come from the pinned Go modules of this package.
     An interrupted build goes on where it was.
     """
@@ -27,6 +28,6 @@ def build_(output: Output) -> None:
 
 @click.command()
 def setup() -> None:
-    """Install the system packages that a cluster needs, or name them where that is not possible."""
+    """Install or name missing system packages."""
     requirements.setup(lambda step: click.echo(f"{step} …", err=True))
     click.echo("Nothing is missing. Next: 'throwaway up'.")

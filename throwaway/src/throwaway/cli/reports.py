@@ -96,10 +96,24 @@ class Up:
     """The cluster's name."""
     provider: str
     """Its provider."""
+    is_new: bool
+    """Whether it was started now; else it ran before."""
     seconds: float
     """How long it took until it was ready, building not included."""
     nodes: list[NodeUp]
     """Its nodes, the control plane first."""
+
+
+@dataclass(frozen=True)
+class NodeReady:
+    """What `throwaway node add` and `throwaway node start` report."""
+
+    name: str
+    """Name of its Node object."""
+    addresses: list[str]
+    """Its InternalIPs."""
+    seconds: float
+    """How long it took until it was Ready."""
 
 
 @dataclass(frozen=True)

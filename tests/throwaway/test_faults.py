@@ -1,0 +1,153 @@
+"""What can go wrong around a running cluster, and what becomes of it then."""
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import CommandLine, eventually
+from throwaway import cluster as clusters
+
+AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
+HYBRID_CGROUPS = pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/unified").exists(), reason="this machine has one version of cgroups only"
+)
+AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root may set the machine up like this")
+COMPONENTS = (
+    ("control-plane", "etcd"),
+    ("control-plane", "kube-apiserver"),
+    ("control-plane", "kube-controller-manager"),
+    ("control-plane", "kube-scheduler"),
+    ("worker1", "containerd"),
+    ("worker1", "kubelet"),
+    ("worker1", "kube-proxy"),
+)
+
+
+@pytest.fixture(scope="module")
+def name(throwaway: CommandLine) -> Iterator[str]:
+    """A cluster of two nodes with a Deployment behind a NodePort."""
+    name = f"faults-{os.getpid()}"
+    done = throwaway("up", "--name", name, "--nodes", "2", "--no-load-balancer")
+    assert done.returncode == 0, done.stderr
+    for command in (
+        f"create deployment web --image={AGNHOST} -- /agnhost netexec",
+        "create service nodeport web --tcp=8080 --node-port=30080",
+    ):
+        assert kubectl(throwaway, name, *shlex.split(command)).returncode == 0
+    yield name
+    throwaway("down", "--name", name)
+
+
+def kubectl(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run kubectl beside the nodes."""
+    return throwaway("shell", "--name", name, "--", "kubectl", *arguments)
+
+
+@pytest.mark.parametrize(("node", "component"), COMPONENTS)
+def test_a_component_is_killed_and_the_cluster_still_does_as_it_is_told(
+    throwaway: CommandLine, name: str, node: str, component: str
+) -> None:
+    def pods() -> list[str]:
+        listed = kubectl(throwaway, name, "get", "pods", "-l=app=web", "--output=json")
+        return [
+            pod["metadata"]["name"]
+            for pod in json.loads(listed.stdout or '{"items": []}')["items"]
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
+        ]
+
+    def answers() -> str:
+        curl = ("exec", "--name", name, "client", "--", "curl", "-s", "-m", "2", "http://172.30.0.12:30080/hostname")
+        return throwaway(*curl).stdout
+
+    eventually(lambda: len(pods()) == 1 and answers() in pods(), "the Deployment is there", 90)
+    before = pods()
+    killed = throwaway("exec", "--name", name, node, "--", "pkill", "-KILL", "-x", component[:15])
+    assert killed.returncode == 0, killed.stderr
+    # Deleting its Pod needs all of them: a new one is made, placed, started, and connected to the port.
+    eventually(
+        lambda: (
+            kubectl(throwaway, name, "delete", "pod", *before, "--wait=false", "--ignore-not-found").returncode == 0
+        ),
+        "the Pod is deleted",
+    )
+    eventually(lambda: len(pods()) == 1 and pods() != before and answers() in pods(), "a new Pod answers", 120)
+
+
+def test_a_kubeconfig_that_points_elsewhere_is_passed_over(
+    throwaway: CommandLine, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "kubeconfig"
+    elsewhere.write_text("apiVersion: v1\nkind: Config\ncurrent-context: gone\n")
+    monkeypatch.setenv("KUBECONFIG", str(elsewhere))
+    assert kubectl(throwaway, name, "get", "nodes", "-o", "name").stdout.split() == [
+        "node/control-plane",
+        "node/worker1",
+    ]
+
+
+def test_the_api_server_is_on_loopback_only_and_its_keys_are_the_owners_alone(name: str) -> None:
+    found = clusters.find_or_fail(name)
+    server = json.loads(found.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, port = server.removeprefix("https://").split(":")
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, int(port)), timeout=5):
+        pass
+    listed = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    for address in listed:
+        with pytest.raises(OSError, match=r"refused|unreachable|timed out"):
+            socket.create_connection((address, int(port)), timeout=2)
+    node = Path(f"/proc/{found.node_pid('control-plane')}/root/run/throwaway")
+    for path in (found.kubeconfig, *node.glob("pki/*"), *node.glob("*.kubeconfig")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def _on_a_machine_with(setup: str, commands: str) -> "subprocess.CompletedProcess[str]":
+    """Run shell commands as root in mount and network namespaces of their own, which `setup` has changed first."""
+    script = f"ip link set lo up\n{setup}\n{commands}"
+    return subprocess.run(
+        ["unshare", "--mount", "--net", "sh", "-ec", script], capture_output=True, text=True, timeout=180
+    )
+
+
+THROWAWAY = f"{shlex.quote(sys.executable)} -m throwaway"
+NO_CGROUPS = "umount --recursive --lazy /sys/fs/cgroup"
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("machine", "setup"),
+    [
+        ("cgroup v2 only", f"{NO_CGROUPS}; mount -t cgroup2 none /sys/fs/cgroup"),
+        pytest.param("cgroup v1 only", "umount /sys/fs/cgroup/unified", marks=HYBRID_CGROUPS),
+        (
+            "a route to the nodes' subnet",
+            "ip link add here type veth peer name there && ip link set here up && ip addr add 172.30.0.12/24 dev here",
+        ),
+    ],
+)
+def test_a_cluster_starts_on_a_machine_with(throwaway: CommandLine, machine: str, setup: str) -> None:
+    name = f"machine-{os.getpid()}"
+    throwaway.started.add(name)
+    commands = f"""
+        trap '{THROWAWAY} down --name {name} >&2' EXIT
+        {THROWAWAY} up --name {name} --nodes 1 --no-load-balancer >&2
+        {THROWAWAY} shell --name {name} -- kubectl get nodes -o name
+    """
+    done = _on_a_machine_with(setup, commands)
+    assert (done.returncode, done.stdout) == (0, "node/control-plane\n"), done.stderr
+
+
+@AS_ROOT
+def test_without_cgroups_one_line_says_how_to_mount_them() -> None:
+    done = _on_a_machine_with(NO_CGROUPS, f"{THROWAWAY} up --name nothing --nodes 1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "throwaway: this machine lacks cgroups; as root: mount -t cgroup2 none /sys/fs/cgroup"
+    ]
