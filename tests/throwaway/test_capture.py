@@ -10,10 +10,9 @@ from typing import Any, cast
 import pytest
 
 from command_line import CommandLine, descendants, eventually
+from echo_service import NODE_PORT, POD_PORT, answer, deploy
 from throwaway import capture
 from throwaway.names import Names
-
-from echo_service import NODE_PORT, POD_PORT, answer, deploy
 
 WORKER1 = "172.30.0.12"
 

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 from command_line import CommandLine, eventually
+from echo_service import NODE_PORT, POD_PORT, answer, deploy, kubectl
 from throwaway import trace
 from throwaway.plan import PROXY_MODES
 from throwaway.requirements import SYSTEM_PATH
 from throwaway.trace import Step
-
-from echo_service import NODE_PORT, POD_PORT, answer, deploy, kubectl
 
 WORKER1 = "172.30.0.12"
 
@@ -182,7 +181,7 @@ def test_rules_of_an_iptables_that_cannot_be_traced_are_said_to_be(throwaway: Co
         assert throwaway("exec", "--name", cluster.name, "worker1", "--", "sh", "-ec", script).returncode == 0
 
     # Both programs act as what they are called by: under the other's name the legacy one answers for it.
-    own, legacy = ('"$(readlink -f "$(command -v %s)")"' % name for name in ("iptables", "iptables-legacy"))
+    own, legacy = (f'"$(readlink -f "$(command -v {name})")"' for name in ("iptables", "iptables-legacy"))
     on_worker1(f"mount --bind {legacy} {own}")
     try:
         process = throwaway.start("trace", "--name", cluster.name, "worker1", "--port", "1", "--seconds", "0.5")
