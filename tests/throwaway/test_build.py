@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from throwaway import build, cache
+from throwaway import build, cache, linux
 from throwaway.build import Built, Module, Progress
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
@@ -365,6 +365,35 @@ def test_a_cache_that_cannot_be_written_is_said_in_one_line(
     monkeypatch.setenv("THROWAWAY_CACHE", str(file / "cache"))
     with pytest.raises(ThrowawayError, match=r"^cannot write to /\S+/file/cache: Not a directory; set THROWAWAY_CACHE"):
         workshop.build()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize(("size", "begins"), [("64k", "building the module "), ("6m", "the disk of /")])
+def test_a_full_disk_is_said_in_one_line_with_what_helps(workshop: Workshop, size: str, begins: str) -> None:
+    """The smaller disk is too small for Go's own files, the other one for the programs and the images."""
+
+    def run() -> None:
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+        cache.folder().mkdir()
+        linux.mount("tmpfs", str(cache.folder()), "tmpfs", options=f"size={size}")
+        try:
+            build.ensure(lambda progress: None)
+        except ThrowawayError as error:
+            (workshop.folder / "said").write_text(str(error))
+
+    def write_images(programs: Path, folder: Path, report: build.Report) -> None:
+        (folder / "image").write_bytes(bytes(8_000_000))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_write_images", write_images)
+        child = multiprocessing.get_context("fork").Process(target=run)
+        child.start()
+        child.join(_SECONDS)
+    said = (workshop.folder / "said").read_text()
+    assert said.startswith(begins)
+    assert re.search(r"a first build needs \d+ GB; make room, or set THROWAWAY_CACHE", said)
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("version", ["go1.25.3", "go1.27.0", "devel go1.27-abc"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine, descendants, eventually, sandbox_processes
+from host import host_state
 from throwaway import build, sandbox
 from throwaway.plan import PROXY_MODES
 
@@ -229,39 +230,6 @@ def kill_children(init: int, program: str) -> None:
         for child in Path(f"/proc/{init}/task/{init}/children").read_text().split():
             if Path(f"/proc/{child}/comm").read_text().strip() == program:
                 os.kill(int(child), signal.SIGKILL)
-
-
-def host_state() -> dict[str, str]:
-    """What a cluster could leave on a machine or set there: links, routes, rules, mounts, cgroups, files, sysctls."""
-    commands = {
-        "links": ["ip", "-brief", "link"],
-        "addresses": ["ip", "-brief", "address"],
-        "routes": ["ip", "route", "show", "table", "all"],
-        "policy": ["ip", "rule"],
-        "named namespaces": ["ip", "netns", "list"],
-    }
-    if os.getuid() == 0:
-        commands["nftables"] = ["nft", "list", "ruleset"]
-    path = f"/usr/sbin:/sbin:{os.environ['PATH']}"
-    state = {
-        what: subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": path}).stdout
-        for what, command in commands.items()
-    }
-    ours = ("throwaway", "kube", "containerd", "cni")  # other programs mount and make cgroups, too
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    state["mounts"] = "\n".join(line for line in mounts if any(word in line for word in ours))
-    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/")]
-    state["cgroups"] = "\n".join(sorted(path for path in cgroups if any(word in path for word in ours)))
-    state["kubectl"] = "\n".join(sorted(map(str, Path.home().glob(".kube/**/"))))
-    sysctls = (
-        "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-        "net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/all/route_localnet",
-        "net/netfilter/nf_conntrack_max", "net/ipv4/ip_unprivileged_port_start", "user/max_user_namespaces",
-    )  # fmt: skip
-    for name in sysctls:  # those that a kubelet, kube-proxy or CNI plugin would like to write
-        sysctl = Path("/proc/sys") / name
-        state[name] = sysctl.read_text() if os.access(sysctl, os.R_OK) else ""
-    return state
 
 
 @pytest.fixture

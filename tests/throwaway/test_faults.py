@@ -3,22 +3,32 @@
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from command_line import CommandLine, eventually
+from command_line import CommandLine, descendants, eventually
 from throwaway import cluster as clusters
+from throwaway import pki, sandbox
+from throwaway.pki import KeyPair
+from throwaway.plan import make_plan
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 HYBRID_CGROUPS = pytest.mark.skipif(
     not Path("/sys/fs/cgroup/unified").exists(), reason="this machine has one version of cgroups only"
 )
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root may set the machine up like this")
+PAUSE_SECONDS = 60.0
+"""Longer than a Node may be silent: 50 s, --node-monitor-grace-period of kube-controller-manager."""
 COMPONENTS = (
     ("control-plane", "etcd"),
     ("control-plane", "kube-apiserver"),
@@ -50,10 +60,13 @@ def kubectl(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.C
     return throwaway("shell", "--name", name, "--", "kubectl", *arguments)
 
 
-@pytest.mark.parametrize(("node", "component"), COMPONENTS)
-def test_a_component_is_killed_and_the_cluster_still_does_as_it_is_told(
-    throwaway: CommandLine, name: str, node: str, component: str
-) -> None:
+@contextmanager
+def still_does_as_it_is_told(throwaway: CommandLine, name: str) -> Iterator[None]:
+    """After what happens in the block, have the Deployment's Pod replaced.
+
+    The new one is made, placed, started and connected to the NodePort: for that each component has to do its work.
+    """
+
     def pods() -> list[str]:
         listed = kubectl(throwaway, name, "get", "pods", "-l=app=web", "--output=json")
         return [
@@ -68,16 +81,41 @@ def test_a_component_is_killed_and_the_cluster_still_does_as_it_is_told(
 
     eventually(lambda: len(pods()) == 1 and answers() in pods(), "the Deployment is there", 90)
     before = pods()
-    killed = throwaway("exec", "--name", name, node, "--", "pkill", "-KILL", "-x", component[:15])
-    assert killed.returncode == 0, killed.stderr
-    # Deleting its Pod needs all of them: a new one is made, placed, started, and connected to the port.
-    eventually(
-        lambda: (
-            kubectl(throwaway, name, "delete", "pod", *before, "--wait=false", "--ignore-not-found").returncode == 0
-        ),
-        "the Pod is deleted",
-    )
+    yield
+    delete = ("delete", "pod", *before, "--wait=false", "--ignore-not-found")
+    eventually(lambda: kubectl(throwaway, name, *delete).returncode == 0, "the Pod is deleted")
     eventually(lambda: len(pods()) == 1 and pods() != before and answers() in pods(), "a new Pod answers", 120)
+
+
+@pytest.mark.parametrize(("node", "component"), COMPONENTS)
+def test_a_component_is_killed_and_the_cluster_still_does_as_it_is_told(
+    throwaway: CommandLine, name: str, node: str, component: str
+) -> None:
+    with still_does_as_it_is_told(throwaway, name):
+        killed = throwaway("exec", "--name", name, node, "--", "pkill", "-KILL", "-x", component[:15])
+        assert killed.returncode == 0, killed.stderr
+
+
+def test_after_a_pause_of_the_whole_machine_the_cluster_goes_on(throwaway: CommandLine, name: str) -> None:
+    """As when a laptop sleeps, or its clock is set forward: leases have run out when the cluster wakes."""
+    found = sandbox.find(name)
+    assert found
+    with still_does_as_it_is_told(throwaway, name):
+        processes = descendants(found.pid)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(PAUSE_SECONDS)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_certificates_outlast_a_clock_that_is_set_wrong() -> None:
+    for pair in vars(pki.make_pki(make_plan("clock"), None)).values():
+        if isinstance(pair, KeyPair):
+            certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
+            now = datetime.now(UTC)
+            assert certificate.not_valid_before_utc < now - timedelta(days=364)
+            assert certificate.not_valid_after_utc > now + timedelta(days=3640)
 
 
 def test_a_kubeconfig_that_points_elsewhere_is_passed_over(

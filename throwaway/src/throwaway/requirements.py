@@ -92,6 +92,7 @@ mount -t proc proc /proc || exit 71
 mount -t sysfs -o ro sysfs /sys || exit 72
 mount -t tmpfs tmpfs /sys && cd /sys && mkdir lower upper work merged || exit 73
 mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay merged || exit 74
+if command -v nft; then nft list tables || exit 75; fi
 """
 _TRIAL_STEPS = {71: "mounting /proc", 72: "mounting /sys", 73: "mounting a tmpfs", 74: "mounting an overlay"}
 
@@ -312,6 +313,10 @@ def _refused_namespaces() -> Iterator[Problem]:
     if done.returncode == 74:
         why = "containers' file systems are made of it"
         yield Problem("overlayfs in a user namespace", why, "modprobe overlay, and Linux 5.12 or newer")
+        return
+    if done.returncode == 75:
+        why = "kube-proxy's rules, and those for Pods, are its"
+        yield Problem("nftables in its kernel", why, "modprobe nf_tables")
         return
     why = "the cluster runs in a user namespace of its own"
     for sysctl, wrong, right in (
