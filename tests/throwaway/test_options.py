@@ -61,6 +61,25 @@ spec:
 """
 
 
+@pytest.mark.parametrize(
+    "gates, complaint",
+    [
+        (["NoSuchGate=true"], "kube-apiserver says: unrecognized feature gate: NoSuchGate\n"),
+        (
+            ["NodeSwap=false"],
+            "kube-apiserver says: cannot set feature gate NodeSwap to false, feature is locked to true\n",
+        ),
+        (["NodeSwap"], "--feature-gate NodeSwap: write NAME=true or NAME=false\n"),
+    ],
+)
+def test_a_feature_gate_that_is_none_ends_in_one_line(throwaway: CommandLine, gates: list[str], complaint: str) -> None:
+    name = f"no-gate-{os.getpid()}"
+    done = throwaway("up", "--name", name, *(f"--feature-gate={gate}" for gate in gates))
+    assert done.returncode == 1
+    assert done.stderr.endswith(complaint)
+    assert sandbox.find(name) is None
+
+
 @pytest.fixture(scope="module")
 def clusters(throwaway: CommandLine) -> Iterator[CommandLine]:
     """The command line, and both clusters with a Pod on worker1 behind the Service `net`."""
@@ -231,22 +250,3 @@ def test_status_shows_settings_that_are_not_the_usual_ones(clusters: CommandLine
     at = next(number for number, line in enumerate(lines) if line.startswith(f"{DUAL}:"))
     assert set(DUAL_OPTIONS) <= set(lines[at + 1].split())
     assert lines[at + 5].split() == ["client", "172.30.0.3", "fd00:172:30::3", "outside", "the", "cluster"]
-
-
-@pytest.mark.parametrize(
-    "gates, complaint",
-    [
-        (["NoSuchGate=true"], "kube-apiserver says: unrecognized feature gate: NoSuchGate\n"),
-        (
-            ["NodeSwap=false"],
-            "kube-apiserver says: cannot set feature gate NodeSwap to false, feature is locked to true\n",
-        ),
-        (["NodeSwap"], "--feature-gate NodeSwap: write NAME=true or NAME=false\n"),
-    ],
-)
-def test_a_feature_gate_that_is_none_ends_in_one_line(throwaway: CommandLine, gates: list[str], complaint: str) -> None:
-    name = f"no-gate-{os.getpid()}"
-    done = throwaway("up", "--name", name, *(f"--feature-gate={gate}" for gate in gates))
-    assert done.returncode == 1
-    assert done.stderr.endswith(complaint)
-    assert sandbox.find(name) is None

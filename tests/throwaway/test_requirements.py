@@ -166,9 +166,7 @@ def test_the_trial_fails_at_the_mount_that_fails(bin_folder: Path, step: str) ->
 
 def test_a_kernel_without_nftables_is_said(bin_folder: Path) -> None:
     (bin_folder / "nft").unlink()
-    _script(
-        bin_folder / "nft", "echo 'netlink: Error: Protocol not supported' >&2; exit 1"
-    )
+    _script(bin_folder / "nft", "echo 'netlink: Error: Protocol not supported' >&2; exit 1")
     said = requirements.explain(requirements.missing())
     assert said == "this machine lacks nftables in its kernel; as root: modprobe nf_tables"
 
