@@ -40,4 +40,4 @@ def test_follow_prints_what_is_written_until_ctrl_c_or_the_clusters_end(throwawa
 def test_follow_without_a_component_is_refused(throwaway: CommandLine, cluster_name: str) -> None:
     done = throwaway("logs", "--name", cluster_name, "worker1", "--follow")
     assert done.returncode == 2
-    assert done.stderr.endswith("Error: --follow and --tail are for the log of one COMPONENT\n")
+    assert done.stderr.startswith("throwaway: --follow and --tail are for the log of one COMPONENT")

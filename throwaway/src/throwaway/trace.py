@@ -41,7 +41,7 @@ _QUIET_SECONDS = 0.5
 """A packet of which nothing was heard for so long, nor of others, has come to its end in the kernel."""
 _LONG_QUIET_SECONDS = 10.0
 """The same while there is always news of others: what was said may not be read yet."""
-_LOOK_AGAIN_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 0.2
 
 _ENTRY = ("enters", "starts")
 _TABLE = """\
@@ -60,7 +60,8 @@ _LINE = re.compile(
     r"|(?P<rule>(?:unknown )?rule) (?P<text>.*) \(verdict (?P<verdict>[^)]*)\)"
     r"|(?:policy|verdict) (?P<policy>\w+).*)"
 )
-_HANDLE = re.compile(r" *# handle (\d+)$")
+_HANDLE = re.compile(r" *(?:# )?handle (\d+)$")
+"""At the end of a rule; `handle 7` alone, without `#`, is a rule that was made after the monitor had begun."""
 _IPTABLES_CHAINS = re.compile(r"(ip6?) (nat|filter|mangle|raw|security)")
 
 
@@ -394,12 +395,15 @@ class _Rules:
     def text(self, table: str, chain: str, text: str) -> str:
         """A rule in words, from those of nft monitor."""
         handle = _HANDLE.search(text)
-        if handle and _IPTABLES_CHAINS.fullmatch(table):
+        is_of_iptables = bool(_IPTABLES_CHAINS.fullmatch(table))
+        if handle and (is_of_iptables or text.startswith("handle")):
             key = (table, chain, handle[1])
             if key not in self._texts and self._may_look("texts"):
-                self._load_texts()
-            if key in self._texts:
-                return self._texts[key]
+                if is_of_iptables:
+                    self._load_texts_of_iptables()
+                else:
+                    self._load_texts_of_nft(table)
+            text = self._texts.get(key, text)
         return " ".join(re.sub(r"counter packets \d+ bytes \d+", "", _HANDLE.sub("", text)).split())
 
     def _may_look(self, what: str) -> bool:
@@ -415,7 +419,11 @@ class _Rules:
             if chain := entry.get("chain"):
                 self._hooks[f"{chain['family']} {chain['table']}", chain["name"]] = chain.get("hook", "")
 
-    def _load_texts(self) -> None:
+    def _load_texts_of_nft(self, table: str) -> None:
+        for chain, rules in self._listed(table).items():
+            self._texts |= {(table, chain, handle): rule for handle, rule in rules.items()}
+
+    def _load_texts_of_iptables(self) -> None:
         """Tell rules of nft's list from those of iptables-save by their places: both go through each chain in order."""
         for family, save in (("ip", "iptables-save"), ("ip6", "ip6tables-save")):
             table = ""
@@ -427,21 +435,21 @@ class _Rules:
                     _, chain, rule = line.split(" ", 2)
                     saved.setdefault((table, chain), []).append(rule)
             for table in {table for table, _ in saved}:
-                for chain, handles in self._handles(table).items():
+                for chain, listed in self._listed(table).items():
                     rules = saved.get((table, chain), [])
-                    if len(rules) == len(handles):  # else one was changed between the two lists
+                    if len(rules) == len(listed):  # else one was changed between the two lists
                         self._texts |= {
-                            (table, chain, handle): rule for handle, rule in zip(handles, rules, strict=True)
+                            (table, chain, handle): rule for handle, rule in zip(listed, rules, strict=True)
                         }
 
-    def _handles(self, table: str) -> dict[str, list[str]]:
-        """The handles of a table's rules, in order, by chain."""
-        handles: dict[str, list[str]] = {}
+    def _listed(self, table: str) -> dict[str, dict[str, str]]:
+        """The rules of a table as nft lists them: chain → handle → rule, in order."""
+        rules: dict[str, dict[str, str]] = {}
         chain = ""
         listed = sandbox.output_on_node(self._pid, ("nft", "--handle", "list", "table", *table.split()))
         for line in listed.splitlines():
             if begins := re.match(r"\tchain (\S+) \{", line):
                 chain = begins[1]
             elif line.startswith("\t\t") and (handle := _HANDLE.search(line)):
-                handles.setdefault(chain, []).append(handle[1])
-        return handles
+                rules.setdefault(chain, {})[handle[1]] = line.strip()
+        return rules
