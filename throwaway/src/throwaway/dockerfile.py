@@ -44,7 +44,7 @@ class Instruction:
 
     def words(self, variables: Mapping[str, str]) -> list[str]:
         """Its words: a list in JSON, else what stands between spaces; with variables filled in."""
-        listed = self.listed()
+        listed = _list_in_json(self.rest)  # else the bracket is one of a pattern
         return _words(self, variables) if listed is None else [self.word(variables, word) for word in listed]
 
     def word(self, variables: Mapping[str, str], text: str | None = None) -> str:
@@ -52,16 +52,19 @@ class Instruction:
         return _Lexer(self, self.rest if text is None else text, variables).word(ends_at_space=False)
 
     def listed(self) -> list[str] | None:
-        """The strings of a list in JSON; None if it is none."""
-        if not self.rest.startswith("["):
-            return None
-        try:
-            found = json.loads(self.rest)
-        except ValueError:
-            found = None
-        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        """The strings of a list in JSON; None if it is not meant to be one."""
+        listed = _list_in_json(self.rest)
+        if listed is None and self.rest.startswith("["):
             raise self.error(f'{self.rest} is no list in JSON; write it as in ["/program", "--option"]')
-        return found
+        return listed
+
+
+def _list_in_json(text: str) -> list[str] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else None
 
 
 def parse(file: Path) -> list[Instruction]:

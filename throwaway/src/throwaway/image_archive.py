@@ -134,6 +134,7 @@ def _read(tar: Path, shown: str) -> list[Archived]:
             contents = _Contents(tar, archive)
             if "oci-layout" in contents.members:
                 found = _oci_images(contents)
+                _check_complete(found, shown)
             elif "manifest.json" in contents.members:
                 found = _docker_images(contents)
             else:
@@ -147,6 +148,15 @@ def _read(tar: Path, shown: str) -> list[Archived]:
     if not named:
         raise ThrowawayError(f"no image in {shown} has a name; save it by its name, as in 'docker save NAME:TAG'")
     return named
+
+
+def _check_complete(found: "_Found", shown: str) -> None:
+    """Names in OCI's layout are taken as they are: by a short one no Pod would find its image."""
+    for name, _ in found:
+        if name and name != references.full(name):
+            raise ThrowawayError(
+                f"the name {name!r} in {shown} is not complete; save the image as {references.full(name)}"
+            )
 
 
 class _Contents:

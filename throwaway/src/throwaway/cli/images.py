@@ -9,6 +9,7 @@ import click
 from throwaway import references
 from throwaway.cli.common import context_option, name_option, progress, provider_option
 from throwaway.cli.reports import ImageBuilt, Loaded, LoadedImage, Output, echo, output_option
+from throwaway.plan import DEFAULT_NAME
 from throwaway.public import Cluster
 
 _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -21,14 +22,17 @@ _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @output_option
 @click.argument("tars", nargs=-1, required=True, metavar="IMAGE.tar...", type=_file)
 def load(name: str, provider: str, context: str, output: Output, tars: tuple[Path, ...]) -> None:
-    """Give all nodes of a cluster the images of a tar: docker save hello:1 | throwaway load -
+    """Give all nodes of a cluster the images of a tar.
+
+    \b
+    docker save hello:1 | throwaway load -
 
     The tar is one of 'docker save', 'podman save' or 'throwaway image build', or another of the OCI image layout. It
     may be gzip'ed; '-' is standard input. A Pod then uses the image by the name that is printed. A tag 'latest' is
     pulled each time, unless the Pod says imagePullPolicy: IfNotPresent; other tags are not.
 
     Nodes that 'throwaway node' adds, or starts again, have the images too. They end with the cluster.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
     cluster = Cluster.find_or_fail(name, provider=provider, context=context)
     begin = time.monotonic()
     loaded: list[str] = []
@@ -37,7 +41,7 @@ def load(name: str, provider: str, context: str, output: Output, tars: tuple[Pat
             display.step(f"loading {tar}")
             loaded += cluster.load(tar)
     seconds = time.monotonic() - begin
-    echo(_loaded(cluster, loaded, seconds), output, lambda: _loaded_in_words(loaded, cluster.name, seconds))
+    echo(_loaded(cluster, loaded, seconds), output, lambda: _loaded_in_words(cluster, loaded, seconds))
 
 
 def _loaded(cluster: Cluster, loaded: list[str], seconds: float) -> Loaded:
@@ -45,13 +49,23 @@ def _loaded(cluster: Cluster, loaded: list[str], seconds: float) -> Loaded:
     return Loaded(cluster.name, cluster.provider, images, round(seconds, 3))
 
 
-def _loaded_in_words(loaded: list[str], cluster: str, seconds: float) -> str:
-    lines = [f"Loaded into all nodes of cluster {cluster!r} ({seconds:.1f} s):"]
+def _loaded_in_words(cluster: Cluster, loaded: list[str], seconds: float) -> str:
+    lines = [f"Loaded into all nodes of cluster {cluster.name!r} ({seconds:.1f} s):"]
     for reference in loaded:
         always = "  (pulled each time, unless a Pod has imagePullPolicy: IfNotPresent)"
         lines.append(f"  {reference}{always if references.is_pulled_always(reference) else ''}")
     policy = " --image-pull-policy=IfNotPresent" if references.is_pulled_always(loaded[0]) else ""
-    return "\n".join([*lines, f"Next: 'throwaway kubectl run NAME --image={loaded[0]}{policy}'."])
+    run = f"{_command('kubectl', cluster)} run NAME --image={loaded[0]}{policy}"
+    return "\n".join([*lines, f"Next: '{run}' starts a Pod of it."])
+
+
+def _command(name: str, cluster: Cluster) -> str:
+    """A command of ours for this cluster, as one would type it."""
+    options = {
+        "embedded": "" if cluster.name == DEFAULT_NAME else f" --name {cluster.name}",
+        "kind": f" --provider kind --name {cluster.name}",
+    }
+    return f"throwaway {name}{options.get(cluster.provider, '')}"
 
 
 @click.group()
@@ -97,7 +111,10 @@ def build(
     output: Output,
     folder: Path,
 ) -> None:
-    """Build an image from the files in DIR and load it into the cluster: throwaway image build --tag hello:1
+    """Build an image from the files in DIR and load it into the cluster.
+
+    \b
+    throwaway image build --tag hello:1
 
     DIR, by default the working folder, has a Dockerfile. Nothing in it is executed, so there is no RUN and one stage
     only; there are FROM, COPY, ADD, ENV, ARG, LABEL, WORKDIR, USER, EXPOSE, ENTRYPOINT and CMD, and .dockerignore.
@@ -134,7 +151,7 @@ def build(
         report,
         output,
         lambda: (
-            f"Built {digest}.\n{_loaded_in_words([reference], cluster.name, seconds)}"
+            f"Built {digest}.\n{_loaded_in_words(cluster, [reference], seconds)}"
             if cluster
             else f"Built {reference} ({digest}).\nNext: 'throwaway load {output_file}'."
         ),

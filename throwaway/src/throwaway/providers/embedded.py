@@ -74,11 +74,9 @@ class Embedded(Provider):
 
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
         """See `Provider`; a node that is off gets them when it is started, see `nodes`."""
-        for node in nodes:
-            if not self.running.sandbox.has_node(node):
-                continue
+        for node in filter(self.running.sandbox.has_node, nodes):
+            command = self.node_command(node, loading.IMPORT)
             with tar.open("rb") as content:
-                command = self.node_command(node, loading.IMPORT)
                 done = subprocess.run(command, stdin=content, capture_output=True, text=True)
             checked(f"loading {tar.name} into {node}", done)
 
