@@ -220,16 +220,25 @@ def test_what_is_no_tar_of_images_is_said_in_one_line(
     }
     for complaint, content in cases.items():
         file.write_bytes(content)
-        done = throwaway("load", "--name", cluster.name, str(file))
-        assert done.stderr.splitlines()[-1] == f"throwaway: {file} {complaint}"
-        assert (done.returncode, done.stdout) == (1, "")
-    write_docker_tar(file, None, http_echo)
-    unnamed = throwaway("load", "--name", cluster.name, str(file))
-    assert unnamed.stderr.endswith(
-        f"throwaway: no image in {file} has a name; save it by its name, as in 'docker save NAME:TAG'\n"
+        with pytest.raises(ThrowawayError) as raised:
+            cluster.load(file)
+        assert str(raised.value) == f"{file} {complaint}"
+    done = throwaway("load", "--name", cluster.name, "-o", "json", f"{tmp_path}/not-there.tar")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"throwaway: there is no image tar {tmp_path}/not-there.tar"
+
+
+def test_an_image_that_no_pod_could_name_is_refused(cluster: Cluster, tmp_path: Path, http_echo: Path) -> None:
+    unnamed = write_docker_tar(tmp_path / "unnamed.tar", None, http_echo)
+    with pytest.raises(ThrowawayError, match=r"no image in .*unnamed.tar has a name; save it by its name"):
+        cluster.load(unnamed)
+    short = tmp_path / "short.tar"
+    images.write(images.Image("short:3", (images.File("/f", b"x"),)), short)
+    with pytest.raises(ThrowawayError) as raised:
+        cluster.load(short)
+    assert str(raised.value) == (
+        f"the name 'short:3' in {short} is not complete; save the image as docker.io/library/short:3"
     )
-    missing = throwaway("load", "--name", cluster.name, str(tmp_path / "not-there.tar"))
-    assert missing.stderr.endswith(f"throwaway: image tar {tmp_path}/not-there.tar: No such file or directory\n")
 
 
 @pytest.mark.parametrize("arguments", [("load", "image.tar"), ("image", "build", "--tag", "a:1")])

@@ -105,8 +105,10 @@ def opened(tar: Path) -> Iterator[Archive]:
         try:
             with plain.open("rb") as file:
                 is_compressed = file.read(2) == _GZIP
+        except FileNotFoundError:
+            raise ThrowawayError(f"there is no image tar {tar}") from None
         except OSError as error:
-            raise ThrowawayError(f"image tar {tar}: {error.strerror}") from None
+            raise ThrowawayError(f"image tar {tar} cannot be read: {error.strerror}") from None
         if is_compressed:
             try:
                 with gzip.open(plain) as content:

@@ -36,6 +36,8 @@ def write(folder: Path, file: Path | None, reference: str, tar: Path, bases: Seq
     `file` is the Dockerfile, by default the one in the folder. FROM finds images in the tars `bases`, too. Raises
     `ThrowawayError` for what is not there or cannot be done here.
     """
+    if "@" in reference:
+        raise ThrowawayError(f"{reference} has a digest, which is found out when the image is made; give NAME:TAG")
     if not folder.is_dir():
         raise ThrowawayError(f"there is no folder {folder}")
     found = file or folder / "Dockerfile"
