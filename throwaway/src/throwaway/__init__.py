@@ -15,6 +15,10 @@ asked for) → `cluster` (the recipe) → `providers` (that cluster, or one that
 
 What they are made of comes from a second line: `requirements` (what the host must have) → `build` (programs from the
 pinned Go modules) → `images` and `image_store` (images from programs), kept in the `cache`.
+
+Images of a user's own: `dockerfile` (what it says) → `image_context` and `image_tree` (the files to copy, and those of
+the base) → `image_build`; `image_archive` reads tars of images, `loading` gives them to nodes, and `references` knows
+their names.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Makes images: tars in the layout of OCI, which containerd imports, from programs that lie on this machine.
 
-An image has one layer, uncompressed. The same files make the same bytes: entries are sorted, times are zero,
-everything belongs to root.
+An image has one layer, uncompressed, above those of another image if it is made from one. The same files make the same
+bytes: entries are sorted, times are zero, everything belongs to root if nothing else is said.
 """
 
 import hashlib
@@ -13,12 +13,13 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from throwaway.errors import ThrowawayError
+from throwaway.image_archive import Layer
 from throwaway.requirements import ARCHITECTURES, required_program
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -37,6 +38,8 @@ class File:
     """What it holds: a file of this machine, or bytes."""
     mode: int = 0o755
     """Its permissions."""
+    owner: tuple[int, int] = (0, 0)
+    """The ids of its user and its group."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Link:
     """Where it lies in the image, absolute."""
     target: str
     """Where it points to."""
+    owner: tuple[int, int] = (0, 0)
+    """The ids of its user and its group."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Folder:
     """Where it lies in the image, absolute."""
     mode: int = 0o755
     """Its permissions."""
+    owner: tuple[int, int] = (0, 0)
+    """The ids of its user and its group."""
 
 
 Entry = File | Link | Folder
@@ -76,6 +83,10 @@ class Image:
     """Further arguments; a container's `args` replace them."""
     user: str = ""
     """The user (and group) that its containers run as: `UID[:GID]`; root when empty."""
+    config: Mapping[str, Any] | None = None
+    """How its containers run, by OCI's names, in place of the three above."""
+    base: tuple[Layer, ...] = ()
+    """The layers of another image that it is made from, the lowest first; then `entries` need not be whole paths."""
 
     @property
     def file_name(self) -> str:
@@ -167,31 +178,29 @@ def _with_links(path: Path) -> Iterator[Entry]:
     yield File(str(done), Path(done))
 
 
-def write(image: Image, tar: Path) -> None:
-    """Write an image as a tar of an OCI image layout, to be imported by `ctr images import`.
+def write(image: Image, tar: Path) -> str:
+    """Write an image as a tar of an OCI image layout, to be imported by `ctr images import`; returns its digest.
 
     Layout: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md; containerd takes the
     name from the annotation `io.containerd.image.name`.
     """
-    with tempfile.TemporaryFile(dir=tar.parent) as layer:
-        _write_layer(image.entries, layer)
-        layer_size = layer.tell()
-        layer.seek(0)
-        layer_digest = f"sha256:{hashlib.file_digest(layer, 'sha256').hexdigest()}"
-        layer.seek(0)
-        config = _json(_config(image, layer_digest))
+    with tempfile.TemporaryFile(dir=tar.parent) as own:
+        layers = [
+            (_layer_descriptor(layer.media_type, layer.digest, layer.size), layer.diff_id) for layer in image.base
+        ]
+        if image.entries or not image.base:
+            _write_layer(image.entries, own, with_parents=not image.base)
+            size = own.tell()
+            own.seek(0)
+            digest = f"sha256:{hashlib.file_digest(own, 'sha256').hexdigest()}"
+            layers.append((_layer_descriptor("application/vnd.oci.image.layer.v1.tar", digest, size), digest))
+        config = _json(_config(image, [diff_id for _, diff_id in layers]))
         manifest = _json(
             {
                 "schemaVersion": 2,
                 "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
-                "layers": [
-                    {
-                        "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                        "digest": layer_digest,
-                        "size": layer_size,
-                    }
-                ],
+                "layers": [descriptor for descriptor, _ in layers],
             }
         )
         index = _json(
@@ -209,29 +218,41 @@ def write(image: Image, tar: Path) -> None:
                 ],
             }
         )
+        contents = {
+            "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+            "index.json": index,
+            _blob(_digest(manifest)): manifest,
+            _blob(_digest(config)): config,
+        }
         with tarfile.open(tar, "w") as archive:
-            for name, content in (
-                ("oci-layout", _json({"imageLayoutVersion": "1.0.0"})),
-                ("index.json", index),
-                (_blob(_digest(manifest)), manifest),
-                (_blob(_digest(config)), config),
-            ):
+            for name, content in contents.items():
                 _add_file(archive, name, io.BytesIO(content), len(content), 0o644)
-            _add_file(archive, _blob(layer_digest), layer, layer_size, 0o644)
+            for layer in {layer.digest: layer for layer in image.base}.values():
+                with layer.open() as blob:
+                    _add_file(archive, _blob(layer.digest), blob, layer.size, 0o644)
+            if len(layers) > len(image.base):
+                own.seek(0)
+                _add_file(archive, _blob(digest), own, size, 0o644)
+    return _digest(manifest)
 
 
-def _config(image: Image, layer_digest: str) -> dict[str, object]:
+def _layer_descriptor(media_type: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest, "size": size}
+
+
+def _config(image: Image, diff_ids: list[str]) -> dict[str, object]:
+    own = {
+        "Env": [f"PATH={PATH}"],
+        "Entrypoint": list(image.entrypoint),
+        "Cmd": list(image.command),
+        "User": image.user,
+        "WorkingDir": "/",
+    }
     return {
         "architecture": ARCHITECTURES[platform.machine()],
         "os": "linux",
-        "config": {
-            "Env": [f"PATH={PATH}"],
-            "Entrypoint": list(image.entrypoint),
-            "Cmd": list(image.command),
-            "User": image.user,
-            "WorkingDir": "/",
-        },
-        "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+        "config": own if image.config is None else image.config,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
 
 
@@ -251,14 +272,14 @@ def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "digest": _digest(content), "size": len(content)}
 
 
-def _write_layer(entries: Iterable[Entry], file: IO[bytes]) -> None:
+def _write_layer(entries: Iterable[Entry], file: IO[bytes], with_parents: bool) -> None:
     """Write entries as a tar, with all folders on the way to them; raises `ThrowawayError` if two collide."""
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:
             raise ThrowawayError(f"the image has {entry.path} twice")
         by_path[entry.path] = entry
-    for path in list(by_path):
+    for path in list(by_path) if with_parents else []:
         for parent in map(str, list(PurePosixPath(path).parents)[:-1]):
             if not isinstance(by_path.setdefault(parent, Folder(parent)), Folder):
                 raise ThrowawayError(f"the image has {path} below {parent}, which is not a folder in it")
@@ -271,19 +292,24 @@ def _add_entry(layer: tarfile.TarFile, name: str, entry: Entry) -> None:
     if isinstance(entry, Link):
         info = tarfile.TarInfo(name)
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.target, 0o777
+        info.uid, info.gid = entry.owner
         layer.addfile(info)
     elif isinstance(entry, Folder):
         info = tarfile.TarInfo(name)
         info.type, info.mode = tarfile.DIRTYPE, entry.mode
+        info.uid, info.gid = entry.owner
         layer.addfile(info)
     elif isinstance(entry.content, bytes):
-        _add_file(layer, name, io.BytesIO(entry.content), len(entry.content), entry.mode)
+        _add_file(layer, name, io.BytesIO(entry.content), len(entry.content), entry.mode, entry.owner)
     else:
         with entry.content.open("rb") as source:
-            _add_file(layer, name, source, os.fstat(source.fileno()).st_size, entry.mode)
+            _add_file(layer, name, source, os.fstat(source.fileno()).st_size, entry.mode, entry.owner)
 
 
-def _add_file(archive: tarfile.TarFile, name: str, source: IO[bytes], size: int, mode: int) -> None:
-    info = tarfile.TarInfo(name)  # root's, with time 0
+def _add_file(
+    archive: tarfile.TarFile, name: str, source: IO[bytes], size: int, mode: int, owner: tuple[int, int] = (0, 0)
+) -> None:
+    info = tarfile.TarInfo(name)  # with time 0
     info.size, info.mode = size, mode
+    info.uid, info.gid = owner
     archive.addfile(info, source)

@@ -423,6 +423,9 @@ class _Hosts:
     async def obey(self, command: dict[str, Any], starter: asyncio.StreamWriter) -> None:
         """Carry out a command of `sandbox.Sandbox.tell`; raises `OSError` or `KeyError` when that is not possible."""
         name = command["host"]
+        if command["do"] == "run":
+            self.tell(name, f"start {command['component']}")
+            return
         self.end(name)
         if "plan" in command:
             self._boot = replace(self._boot, plan=plan_from_dict(command["plan"]))
@@ -436,7 +439,8 @@ class _Hosts:
             self.start(self._boot.plan.host(name))
             await self.listen(name, starter)
             for component in self._boot.components[name]:
-                self.tell(name, f"start {component.name}")
+                if component.name not in command.get("but_for", ()):
+                    self.tell(name, f"start {component.name}")
 
 
 async def _serve_sandbox(

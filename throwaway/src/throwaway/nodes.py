@@ -1,15 +1,17 @@
 """Nodes of a running cluster: one more, one that dies, one that comes back, one less.
 
 Everything on a node is in memory: one that comes back has lost its containers and their files, as a machine with a new
-disk. The control plane's node cannot be missed, since etcd's data would be lost with it.
+disk. What it gets anew are images: those of the store, and those that were loaded into the cluster. The control plane's
+node cannot be missed, since etcd's data would be lost with it.
 """
 
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from throwaway import components, kubectl, pki, sandbox
+from throwaway import components, kubectl, loading, pki, sandbox
 from throwaway.cluster import Cluster, Report, node_object
 from throwaway.errors import ThrowawayError
 from throwaway.pki import KeyPair
@@ -32,9 +34,9 @@ def add(cluster: Cluster, name: str, report: Report) -> Node:
     report(f"starting {node.name}")
     _kubectl(cluster, "create", "--validate=false", "-f", "-", text=json.dumps(node_object(plan, node)))
     try:
-        cluster.sandbox.tell(
-            do="start",
-            host=node.name,
+        _start(
+            Cluster(cluster.sandbox, plan),
+            node.name,
             plan=asdict(plan),
             files=components.files(plan, certificates, node),
             components=[asdict(component) for component in components.components(plan, node)],
@@ -60,7 +62,7 @@ def start(cluster: Cluster, name: str, report: Report) -> Node:
     node = _worker(cluster, name)
     if not cluster.sandbox.has_node(name):
         report(f"starting {name}")
-        cluster.sandbox.tell(do="start", host=name)
+        _start(cluster, name)
     report(f"waiting for {name} to be Ready")
     _wait_until_ready(cluster, node)
     return node
@@ -73,6 +75,20 @@ def delete(cluster: Cluster, name: str) -> None:
     cluster.sandbox.tell(do="end", host=name, plan=asdict(plan))
     _kubectl(cluster, "delete", "node", name, "--ignore-not-found")
     _route(Cluster(cluster.sandbox, plan), node, "delete")
+
+
+def _start(cluster: Cluster, name: str, **what: Any) -> None:
+    """Start a node that is new or off; before its kubelet, it gets the images that were loaded into the others."""
+    references = loading.loaded(cluster)
+    cluster.sandbox.tell(do="start", host=name, but_for=["kubelet"] if references else [], **what)
+    if not references:
+        return
+    try:
+        loading.copy(cluster, references, name)
+        cluster.sandbox.tell(do="run", host=name, component="kubelet")
+    except BaseException:
+        cluster.sandbox.tell(do="end", host=name)  # not half a node, which another start would take for a whole one
+        raise
 
 
 def _worker(cluster: Cluster, name: str) -> Node:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from throwaway import kubectl
+from throwaway import image_archive, kubectl
 from throwaway.capabilities import CAPABILITIES, check_names
 from throwaway.errors import ThrowawayError
 from throwaway.plan import DEFAULT_NAME, IpFamily
@@ -34,6 +34,8 @@ class Node:
     """Its InternalIPs, the first one of the cluster's first address family."""
     is_control_plane: bool
     """Whether the API server runs on it."""
+    architecture: str
+    """Its architecture by Go's name, as in amd64."""
 
     @property
     def address(self) -> str:
@@ -185,6 +187,7 @@ class Cluster:
                     each["address"] for each in item["status"].get("addresses", []) if each["type"] == "InternalIP"
                 ),
                 is_control_plane=_CONTROL_PLANE in item["metadata"].get("labels", {}),
+                architecture=item["status"].get("nodeInfo", {}).get("architecture", ""),
             )
             for item in items
         ]
@@ -287,15 +290,25 @@ class Cluster:
             raise ThrowawayError(f"'{' '.join(command)}' cannot be run: {error.strerror}") from None
         return kubectl.checked(" ".join(command), done)
 
-    def load(self, tar: Path | str) -> None:
-        """Give all nodes the images of a tar, as `docker save` writes it.
+    def load(self, tar: Path | str) -> list[str]:
+        """Give all nodes the images of a tar, as `docker save`, `podman save` and others write it; returns their names.
 
-        Raises `ThrowawayError` when a node refuses it, or if the cluster has no capability `load`.
+        It may be gzip'ed; `-` is standard input. Nodes that `throwaway node` adds or starts later have them, too.
+        Raises `ThrowawayError` for what is no such tar, for an image of another architecture than the nodes', when a
+        node refuses it, and if the cluster has no capability `load`.
         """
         self.need("load")
-        if not Path(tar).is_file():
-            raise ThrowawayError(f"there is no image tar {tar}")
-        self._provided.load(Path(tar), [node.name for node in self.nodes])
+        with image_archive.opened(Path(tar)) as archive:
+            nodes = self.nodes
+            for image in archive.images:
+                there = {variant.platform for variant in image.variants}
+                for wanted in {f"linux/{node.architecture}" for node in nodes if node.architecture} - there:
+                    raise ThrowawayError(
+                        f"image {image.reference} in {tar} is for {', '.join(sorted(there)) or 'no platform'},"
+                        f" the nodes are {wanted}; save it with --platform {wanted}"
+                    )
+            self._provided.load(archive.tar, [node.name for node in nodes])
+            return archive.references
 
     def _ask(self, path: str) -> str:
         return kubectl.run(["get", "--raw", path], self.environment, timeout=60)

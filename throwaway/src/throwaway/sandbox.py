@@ -78,8 +78,9 @@ class Sandbox:
         """Have the first process do something with a host; returns when it is done.
 
         `do` is `start` or `end`, `host` the node's or client's name; one that runs is ended before it is started. With
-        `plan` the cluster has this plan from now on; a new host has `files` and `components`, see `Boot`. Raises
-        `ThrowawayError` when it fails.
+        `plan` the cluster has this plan from now on; a new host has `files` and `components`, see `Boot`. Components
+        in `but_for` are not started; `do` is `run` to start one later, called `component`. Raises `ThrowawayError` when
+        it fails.
         """
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_HANDSHAKE_SECONDS)

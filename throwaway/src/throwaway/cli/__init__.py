@@ -12,6 +12,7 @@ import click
 
 from throwaway.cli.adopting import adopt
 from throwaway.cli.completion import completion
+from throwaway.cli.images import image, load
 from throwaway.cli.inside import exec_, kubectl, logs, shell
 from throwaway.cli.lifecycle import down, kubeconfig, status, up
 from throwaway.cli.making import build_, setup
@@ -77,6 +78,7 @@ def main(debug: bool) -> None:
 
 
 for command in (
-    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, node, adopt, build_, setup, completion,
+    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, node, load, image,
+    adopt, build_, setup, completion,
 ):  # fmt: skip
     main.add_command(command)

@@ -166,6 +166,48 @@ class Build:
     """The folder of the images."""
 
 
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image that was loaded."""
+
+    reference: str
+    """Its name, with registry and tag."""
+    is_pulled_always: bool
+    """Whether a Pod has it pulled nevertheless, unless its imagePullPolicy is another: so it is with the tag latest."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `throwaway load` reports."""
+
+    cluster: str
+    """The cluster's name."""
+    provider: str
+    """Its provider."""
+    images: list[LoadedImage]
+    """The images that all its nodes have now."""
+    seconds: float
+    """How long it took."""
+
+
+@dataclass(frozen=True)
+class ImageBuilt:
+    """What `throwaway image build` reports."""
+
+    reference: str
+    """The image's name, with registry and tag."""
+    digest: str
+    """The digest of its manifest."""
+    file: str
+    """The tar that was written; "" if none was asked for."""
+    cluster: str
+    """The cluster that it was loaded into; "" if none."""
+    is_pulled_always: bool
+    """As with `LoadedImage`."""
+    seconds: float
+    """How long it took."""
+
+
 def echo(report: Any, output: Output, in_words: Callable[[], str]) -> None:
     """Print a dataclass as one line of JSON, or what `in_words` says of it."""
     click.echo(json.dumps(asdict(report)) if output == "json" else in_words())

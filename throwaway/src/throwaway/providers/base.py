@@ -88,7 +88,7 @@ class Provider(ABC):
 
     @abstractmethod
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
-        """Give all nodes the images of a tar; raises `ThrowawayError` when one refuses it."""
+        """Give all nodes the images of an uncompressed tar; raises `ThrowawayError` when one refuses it."""
 
     @property
     def network(self) -> Callable[[], None] | None:

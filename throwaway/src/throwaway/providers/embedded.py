@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from throwaway import build, requirements, sandbox
+from throwaway import build, loading, requirements, sandbox
 from throwaway import cluster as clusters
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
@@ -73,11 +73,11 @@ class Embedded(Provider):
         return [*own, node, "--", *command]
 
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
-        """See `Provider`."""
-        ctr = ("ctr", "--namespace", "k8s.io", "images", "import", "--local", "-")
-        for node in nodes:
+        """See `Provider`; a node that is off gets them when it is started, see `nodes`."""
+        for node in filter(self.running.sandbox.has_node, nodes):
+            command = self.node_command(node, loading.IMPORT)
             with tar.open("rb") as content:
-                done = subprocess.run(self.node_command(node, ctr), stdin=content, capture_output=True, text=True)
+                done = subprocess.run(command, stdin=content, capture_output=True, text=True)
             checked(f"loading {tar.name} into {node}", done)
 
     @property
