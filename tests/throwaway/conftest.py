@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import workshop as workshops
 from command_line import CommandLine
+from workshop import Workshop
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,16 @@ def cluster_name(throwaway: CommandLine) -> str:
     done = throwaway("up", "--name", name)
     assert done.returncode == 0, done.stderr
     return name
+
+
+@pytest.fixture(scope="session")
+def go_folder() -> Path:
+    """The folder of a Go of the right series; installs it into the account's cache, if there is none."""
+    return workshops.go_folder()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -> Iterator[Workshop]:
+    """A workshop in which nothing is built yet."""
+    with workshops.opened(tmp_path, monkeypatch, go_folder) as opened:
+        yield opened

@@ -6,146 +6,24 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from throwaway import build, cache, linux
-from throwaway.build import Built, Module, Progress
+from throwaway.build import Module
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
-
-_MAIN = 'package main\n\nimport "os"\n\nfunc main() { println(os.Args[0], "%s") }\n'
-_SECONDS = 60.0
-
-# Stands between go and its compiler. Each program that is compiled leaves a line in the file `compiled`, and
-# then waits for as long as there is a file `gate`.
-_TOOLEXEC = """#!/bin/sh
-case "$*" in *" -p main "*)
-    echo "$TOOLEXEC_IMPORTPATH" >> {0}/compiled
-    while [ -e {0}/gate ]; do sleep 0.02; done
-esac
-exec "$@"
-"""
-
-
-@dataclass
-class Workshop:
-    """Two modules, `greetings` (program `hello` is also called `bye`) and `tools` (with `saw`), a cache."""
-
-    folder: Path
-    """Where all of it lies."""
-    reports: list[Progress] = field(default_factory=list)
-    """What `build` reported."""
-
-    @property
-    def gate(self) -> Path:
-        """As long as this file exists, compiling waits."""
-        return self.folder / "gate"
-
-    def build(self) -> Built:
-        """Build in this process."""
-        self.reports.clear()
-        return build.ensure(self.reports.append)
-
-    def build_in_child(self) -> "multiprocessing.process.BaseProcess":
-        """Start a build in a process of its own, which writes its reports to the file `reports-PID`."""
-
-        def run() -> None:
-            os.setpgid(0, 0)
-            with (self.folder / f"reports-{os.getpid()}").open("w", buffering=1) as file:
-                build.ensure(lambda progress: print(progress.part, progress.step, file=file))
-
-        child = multiprocessing.get_context("fork").Process(target=run)
-        child.start()
-        return child
-
-    def source(self, module: str, program: str) -> Path:
-        """The source of a program."""
-        return self.folder / "modules" / module / program / "main.go"
-
-    def compiled(self) -> list[str]:
-        """The programs that were compiled so far, one entry for each time."""
-        path = self.folder / "compiled"
-        return path.read_text().split() if path.exists() else []
-
-    def leftovers(self) -> list[str]:
-        """Names of temporary folders in the cache."""
-        return [path.name for path in cache.folder().glob("tmp-*")]
-
-    def processes(self, what: str) -> list[str]:
-        """The command lines of processes that name this workshop and something in it or about it."""
-        lines = [_command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-        return [line for line in lines if str(self.folder) in line and what in line]
-
-
-def _command_line(path: Path) -> str:
-    try:
-        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""  # it has ended
-
-
-def _eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def go_folder() -> Path:
-    """The folder of a Go of the right series; installs it into the account's cache, if there is none."""
-    go = build._find_go()
-    if go.program is None:
-        with cache.locked(lambda: None):
-            return build._go_program(go, lambda progress: None).parent
-    return go.program.parent
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_folder: Path) -> Iterator[Workshop]:
-    """A workshop in which nothing is built yet; in place of images and the etcd store it makes a file and a folder."""
-    workshop = Workshop(tmp_path)
-    for module, program in (("greetings", "hello"), ("tools", "saw")):
-        source = workshop.source(module, program)
-        source.parent.mkdir(parents=True)
-        source.write_text(_MAIN % tmp_path)  # the test's own, so that Go has not compiled it before
-        source.parent.with_name("go.mod").write_text(f"module {module}\n\ngo 1.26.0\n")
-    toolexec = tmp_path / "toolexec"
-    toolexec.write_text(_TOOLEXEC.format(tmp_path))
-    toolexec.chmod(0o755)
-    flags = ("-toolexec", str(toolexec))
-
-    def write_images(programs: Path, folder: Path, report: build.Report) -> None:
-        (folder / "image").write_text(f"made from {programs}")
-
-    def write_etcd_store(programs: Path, folder: Path, report: build.Report) -> None:
-        (folder / "member").mkdir()
-
-    monkeypatch.setenv("PATH", f"{go_folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("THROWAWAY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "MODULES_FOLDER", tmp_path / "modules")
-    monkeypatch.setattr(build, "MODULES", (Module("greetings", flags, {"bye": "hello"}), Module("tools", flags)))
-    monkeypatch.setattr(build, "_write_images", write_images)
-    monkeypatch.setattr(build, "_write_etcd_store", write_etcd_store)
-    yield workshop
-    workshop.gate.unlink(missing_ok=True)
-
-
-def _says(program: Path) -> str:
-    return subprocess.run([program], capture_output=True, text=True, check=True).stderr
+from workshop import SECONDS, Workshop, eventually
 
 
 def test_programs_of_all_modules_lie_in_one_folder_under_all_their_names(workshop: Workshop) -> None:
     assert build.find() is None
     built = workshop.build()
     assert {path.name for path in built.bin.iterdir()} - {"manifest.json"} == {"hello", "bye", "saw"}
-    assert _says(built.bin / "bye").split()[0].endswith("/bye")
+    assert workshop.says(built.bin / "bye").split()[0].endswith("/bye")
     assert (built.images / "image").read_text() == f"made from {built.bin}"
     assert workshop.leftovers() == []
 
@@ -174,8 +52,8 @@ def test_a_change_in_one_module_leaves_the_other_as_it_is(workshop: Workshop) ->
     source.write_text(source.read_text().replace("Args[0], ", 'Args[0], "sharper", '))
     assert build.find() is None
     after = workshop.build()
-    assert "sharper" in _says(after.bin / "saw")
-    assert "sharper" not in _says(before.bin / "saw")
+    assert "sharper" in workshop.says(after.bin / "saw")
+    assert "sharper" not in workshop.says(before.bin / "saw")
     assert workshop.compiled().count("greetings/hello") == 1
     assert (after.bin / "hello").samefile(before.bin / "hello")
     assert after.images != before.images
@@ -212,7 +90,7 @@ def test_settings_of_the_account_do_not_change_what_is_built(
     }.items():
         monkeypatch.setenv(name, value)
     built = workshop.build()
-    assert "/hello" in _says(built.bin / "hello")
+    assert "/hello" in workshop.says(built.bin / "hello")
     for name in ("GOFLAGS", "GOARCH", "GOOS", "CGO_ENABLED", "GOWORK", "GOROOT"):
         monkeypatch.delenv(name)
     assert build.find() == built
@@ -261,43 +139,43 @@ def test_a_file_that_was_only_touched_is_not_damaged(workshop: Workshop) -> None
 def test_a_killed_build_ends_whole_and_the_next_one_finishes_it(workshop: Workshop) -> None:
     workshop.gate.touch()
     child = workshop.build_in_child()
-    _eventually(lambda: len(workshop.compiled()) == 2)
+    eventually(lambda: len(workshop.compiled()) == 2)
     assert len(workshop.processes(" build -v ")) == 2
     assert child.pid
     os.kill(child.pid, signal.SIGKILL)
-    child.join(_SECONDS)
-    _eventually(lambda: workshop.processes(" build -v ") == [])
+    child.join(SECONDS)
+    eventually(lambda: workshop.processes(" build -v ") == [])
     assert workshop.leftovers() != []
     assert build.find() is None
     workshop.gate.unlink()
     built = workshop.build()
-    assert "/saw" in _says(built.bin / "saw")
+    assert "/saw" in workshop.says(built.bin / "saw")
     assert workshop.leftovers() == []
 
 
 def test_an_interrupted_build_stops_all_compilers_and_leaves_nothing(workshop: Workshop) -> None:
     workshop.gate.touch()
     child = workshop.build_in_child()
-    _eventually(lambda: len(workshop.compiled()) == 2)
+    eventually(lambda: len(workshop.compiled()) == 2)
     assert len(workshop.processes(" -p main ")) == 2
     assert child.pid
     os.kill(child.pid, signal.SIGINT)
-    child.join(_SECONDS)
+    child.join(SECONDS)
     assert child.exitcode == 1
-    _eventually(lambda: workshop.processes("") == [])
+    eventually(lambda: workshop.processes("") == [])
     assert workshop.leftovers() == []
 
 
 def test_two_builds_at_once_do_the_work_once(workshop: Workshop) -> None:
     workshop.gate.touch()
     first = workshop.build_in_child()
-    _eventually(lambda: len(workshop.compiled()) == 2)
+    eventually(lambda: len(workshop.compiled()) == 2)
     second = workshop.build_in_child()
     says = workshop.folder / f"reports-{second.pid}"
-    _eventually(lambda: says.exists() and "cache waiting\n" in says.read_text())
+    eventually(lambda: says.exists() and "cache waiting\n" in says.read_text())
     workshop.gate.unlink()
     for child in (first, second):
-        child.join(_SECONDS)
+        child.join(SECONDS)
         assert child.exitcode == 0
     assert says.read_text() == "cache waiting\n"
     assert sorted(workshop.compiled()) == ["greetings/hello", "tools/saw"]
@@ -318,7 +196,7 @@ def test_a_build_that_fails_says_where_in_one_line(workshop: Workshop) -> None:
     assert "undefined: teeth" in (cache.folder() / "tools.log").read_text()
     assert workshop.leftovers() == []
     source.write_text(right)
-    assert "/saw" in _says(workshop.build().bin / "saw")
+    assert "/saw" in workshop.says(workshop.build().bin / "saw")
 
 
 def test_a_module_that_cannot_be_downloaded_is_named_in_one_line(
@@ -389,7 +267,7 @@ def test_a_full_disk_is_said_in_one_line_with_what_helps(workshop: Workshop, siz
         patch.setattr(build, "_write_images", write_images)
         child = multiprocessing.get_context("fork").Process(target=run)
         child.start()
-        child.join(_SECONDS)
+        child.join(SECONDS)
     said = (workshop.folder / "said").read_text()
     assert said.startswith(begins)
     assert re.search(r"a first build needs \d+ GB; make room, or set THROWAWAY_CACHE", said)

@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from throwaway import cache, etcd_store, image_store, images
+from throwaway import bundle, cache, etcd_store, image_store, images
 from throwaway.errors import ThrowawayError
 from throwaway.plan import KUBERNETES_VERSION
 from throwaway.requirements import ARCHITECTURES, required_program
@@ -128,31 +129,73 @@ MODULES: tuple[Module, ...] = (
 )
 
 
-def find() -> Built | None:
-    """The programs and images of this version, if all are there and whole; takes about 20 ms."""
-    go = _find_go()
-    built = Built(*(cache.folder() / name for name in _result_names(go)))
-    return built if all(cache.is_whole(entry) for entry in (built.bin, built.images, built.etcd)) else None
+def find(from_source: bool = False) -> Built | None:
+    """The programs and images of this version, if all are there and whole; takes about 20 ms.
+
+    `from_source`: only if they were built on this machine, and do not come from a release's bundle.
+    """
+    for bin_name in [_bin_name(_find_go())] + ([] if from_source else [_bundle_name()]):
+        if cache.is_whole(cache.folder() / bin_name):
+            built = Built(*(cache.folder() / name for name in _result_names(bin_name)))
+            return built if all(cache.is_whole(entry) for entry in (built.images, built.etcd)) else None
+    return None
 
 
-def ensure(report: Report) -> Built:
-    """The programs and images of this version, after building what is missing or damaged.
+def ensure(report: Report, from_source: bool = False) -> Built:
+    """The programs and images of this version, after fetching or building what is missing or damaged.
+
+    Programs come from a release's bundle where one is pinned and can be had, unless `from_source` says otherwise.
 
     From nothing that takes about 17 minutes on two cores. Several processes may call it at once; each may be
     interrupted. Raises `ThrowawayError` when something cannot be built.
     """
-    if found := find():
+    if found := find(from_source):
         return found
     with cache.locked(lambda: report(Progress("cache", "waiting", "another build"))), _full_disk_is_said():
-        go = _find_go()
-        modules = _build_modules(go, report)
-        bin_name, images_name, etcd_name = _result_names(go)
-        programs = cache.ensure_entry(bin_name, lambda folder: _link_programs(modules, folder))
+        programs = None if from_source else _fetch_programs(report)
+        if programs is None:
+            go = _find_go()
+            modules = _build_modules(go, report)
+            programs = cache.ensure_entry(_bin_name(go), lambda folder: _link_programs(modules, folder))
+        _, images_name, etcd_name = _result_names(programs.name)
         return Built(
             programs,
             cache.ensure_entry(images_name, lambda folder: _write_images(programs, folder, report)),
             cache.ensure_entry(etcd_name, lambda folder: _write_etcd_store(programs, folder, report)),
         )
+
+
+def write_bundle(folder: Path, report: Report) -> tuple[Path, str, dict[str, Any]]:
+    """Write a bundle of the programs, built from source, for a release.
+
+    Returns its file, the key under which it is to be pinned, and the pin but for the address.
+    """
+    built = ensure(report, from_source=True)
+    key = _source_key()
+    report(Progress("bundle", "writing"))
+    path, pin = bundle.write(built.bin, folder, key)
+    return path, key, pin
+
+
+def _fetch_programs(report: Report) -> Path | None:
+    """The programs of this version's bundle; None where a build is needed, because it is there or nothing else is."""
+    if cache.is_whole(cache.folder() / _bin_name(_find_go())):
+        return None
+    name = _bundle_name()
+    if cache.is_whole(cache.folder() / name):
+        return cache.folder() / name
+    found = bundle.pinned(_source_key())
+    if found is None:
+        return None
+
+    def on_bytes(done: int, total: int) -> None:
+        report(Progress("bundle", "downloading", "MB", done >> 20, total >> 20))
+
+    try:
+        return cache.ensure_entry(name, lambda folder: bundle.fetch(found, folder, on_bytes))
+    except bundle.BundleError as error:
+        report(Progress("bundle", "refused", f"{error}; building from source"))
+        return None
 
 
 @contextmanager
@@ -165,9 +208,24 @@ def _full_disk_is_said() -> Iterator[None]:
         raise ThrowawayError(f"the disk of {cache.folder()} is full: {_MAKE_ROOM}") from error
 
 
-def _result_names(go: "_Go") -> tuple[str, str, str]:
+def _bin_name(go: "_Go") -> str:
+    """Name of the cache's entry for programs that are built here."""
+    return f"bin-{cache.key(*(_module_entry(module, go) for module in MODULES))}"
+
+
+def _bundle_name() -> str:
+    """Name of the cache's entry for programs from a bundle."""
+    return f"bin-of-bundle-{_source_key()}"
+
+
+def _source_key() -> str:
+    """Differs with all that programs are built from, but not with the Go that this machine happens to have."""
+    parts = [part for module in MODULES for part in (module.name, *_recipe(module))]
+    return f"{ARCHITECTURES.get(platform.machine(), '')}-{cache.key(_GO_SERIES, *parts)}"
+
+
+def _result_names(bin_name: str) -> tuple[str, str, str]:
     """Names of the cache's entries for the programs, the images and the etcd store."""
-    bin_name = f"bin-{cache.key(*(_module_entry(module, go) for module in MODULES))}"
     tools = [str((tool, os.stat(tool).st_size, os.stat(tool).st_mtime_ns)) for tool in images.host_tools()]
 
     def recipe(*modules: str) -> list[bytes]:
@@ -180,12 +238,16 @@ def _result_names(go: "_Go") -> tuple[str, str, str]:
     )
 
 
-def _module_entry(module: Module, go: "_Go") -> str:
+def _recipe(module: Module) -> list[str | bytes]:
+    """What a module's programs are built from: flags, links, and each file with its name."""
     folder = MODULES_FOLDER / module.name
     files = [path for path in sorted(folder.rglob("*")) if path.suffix == ".go" or path.name in ("go.mod", "go.sum")]
     contents = [part for path in files for part in (str(path.relative_to(folder)), path.read_bytes())]
-    recipe = (go.version, *_BUILD_FLAGS, *module.flags, *map(str, sorted(module.links.items())))
-    return f"module-{module.name}-{cache.key(*recipe, *contents)}"
+    return [*_BUILD_FLAGS, *module.flags, *map(str, sorted(module.links.items())), *contents]
+
+
+def _module_entry(module: Module, go: "_Go") -> str:
+    return f"module-{module.name}-{cache.key(go.version, *_recipe(module))}"
 
 
 def _link_programs(modules: Sequence[Path], folder: Path) -> None:

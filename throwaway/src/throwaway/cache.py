@@ -17,7 +17,8 @@ from pathlib import Path
 
 from throwaway.errors import ThrowawayError
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+"""The file in each entry that says what else is in it."""
 _TEMPORARY = "tmp-"
 _UNUSED_SECONDS = 7 * 24 * 3600.0
 """An entry that nobody used for so long is removed."""
@@ -42,7 +43,7 @@ def key(*parts: str | bytes) -> str:
 def is_whole(entry: Path) -> bool:
     """Whether an entry is there and each file is as it was; only those whose times have changed are read."""
     try:
-        manifest = json.loads((entry / _MANIFEST).read_text())
+        manifest = json.loads((entry / MANIFEST).read_text())
         for name, target in manifest["links"].items():
             if os.readlink(entry / name) != target:
                 return False
@@ -53,7 +54,7 @@ def is_whole(entry: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     with contextlib.suppress(OSError):  # a cache that cannot be written serves as well
-        os.utime(entry / _MANIFEST)  # it is in use
+        os.utime(entry / MANIFEST)  # it is in use
     return True
 
 
@@ -79,9 +80,12 @@ def locked(when_waiting: Callable[[], None]) -> Iterator[Path]:
         for path in folder().glob(f"{_TEMPORARY}*"):
             shutil.rmtree(path, ignore_errors=True)
         yield folder()
-        for manifest in folder().glob(f"*/{_MANIFEST}"):
+        for manifest in folder().glob(f"*/{MANIFEST}"):
             if time.time() - manifest.stat().st_mtime > _UNUSED_SECONDS:
                 shutil.rmtree(manifest.parent, ignore_errors=True)
+        for download in folder().glob("*.part"):
+            if time.time() - download.stat().st_mtime > _UNUSED_SECONDS:
+                download.unlink()
 
 
 @contextlib.contextmanager
@@ -118,7 +122,7 @@ def _write_manifest(entry: Path) -> None:
         elif path.is_file():
             status = path.stat()
             files[name] = (status.st_size, status.st_mtime_ns, _digest(path))
-    (entry / _MANIFEST).write_text(json.dumps({"files": files, "links": links}, indent=1))
+    (entry / MANIFEST).write_text(json.dumps({"files": files, "links": links}, indent=1))
 
 
 def _digest(path: Path) -> str:
