@@ -51,7 +51,9 @@ complete_component = _completing(_components)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that lets SHELL complete commands, options, and names of clusters, nodes and components.
+    """Print a script by which a shell completes names.
+
+    It completes commands, options, and names of clusters, nodes and components.
 
     \b
     bash    echo 'eval "$(throwaway completion bash)"' >> ~/.bashrc

@@ -51,12 +51,15 @@ def capture(
     node: str,
     filter_words: tuple[str, ...],
 ) -> None:
-    """Show packets of NODE as they pass, until Ctrl+C: throwaway capture worker1 tcp port 30080
+    """Show a node's packets as they pass.
 
-    FILTER is one of tcpdump's (man pcap-filter), as in 'host 10.244.1.2', 'udp port 53' or 'tcp[tcpflags] & tcp-syn
-    != 0'. A packet that passes through is seen when it comes in and when it goes out. With --output json each line is
-    an object.
-    """
+    \b
+    throwaway capture worker1 tcp port 30080
+
+    It runs until Ctrl+C. FILTER is one of tcpdump's (man pcap-filter), as in 'host 10.244.1.2', 'udp port 53' or
+    'tcp[tcpflags] & tcp-syn != 0'. A packet that passes through is seen when it comes in and when it goes out. With
+    --output json each line is an object.
+    """  # noqa: D301 - click looks for the backspace itself
     running = captures.start(find_or_fail(name), node, filter_words, interface, write, count or 0)
     click.echo(f"Capturing on {node}; Ctrl+C ends it.", err=True)
     seen = 0
@@ -90,12 +93,15 @@ def trace(
     output: Output,
     node: str,
 ) -> None:
-    """Show which rules of NODE a packet meets, until Ctrl+C: throwaway trace worker1 --port 30080
+    """Show which rules a packet meets on a node.
 
-    Then connect from elsewhere, for instance by 'throwaway shell -- curl …'. Of each connection the first packet is
-    shown, since NAT is decided by it, and of the rules those that had an effect: first what the packet was, then hook,
-    chain and rule, then what DNAT and SNAT made of its addresses.
-    """
+    \b
+    throwaway trace worker1 --port 30080
+
+    It runs until Ctrl+C. Now connect from elsewhere, for instance by 'throwaway shell -- curl …'. Of each
+    connection the first packet is shown, since NAT is decided by it, and of the rules those that had an effect:
+    first what the packet was, then hook, chain and rule, then what DNAT and SNAT made of its addresses.
+    """  # noqa: D301 - click looks for the backspace itself
     cluster = find_or_fail(name)
     wanted = traces.Wanted(port or 0, protocol or "", source, destination)
     running = traces.Tracer(cluster, node, wanted, everything)
