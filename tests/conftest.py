@@ -8,6 +8,7 @@ from throwaway import Cluster, ThrowawayError
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs a throwaway cluster, so runs under `throwaway shell`")
+    config.addinivalue_line("markers", "proof(*claims, control, mode): proves claims of pages, see tests/proofs")
     take_pages(config)
 
 

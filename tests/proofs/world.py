@@ -1,0 +1,199 @@
+"""The situations that proofs set up: Pods, Services, and questions asked from where a reader might ask them."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from kubernetes import client
+from kubernetes.stream import stream
+
+from throwaway import Cluster
+
+AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
+TOOLBOX = "localhost/toolbox:1"
+POD_PORT = 8080
+"""Where the Pods of `World.pods` listen, by TCP for HTTP; by UDP at 8081."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A running Pod."""
+
+    name: str
+    address: str
+    """Its first IP."""
+    node: str
+    """The Node that it runs on."""
+
+
+@dataclass
+class World:
+    """A namespace of a proof's own, and what is done there."""
+
+    cluster: Cluster
+    namespace: str
+    mode: str
+    """Kube-proxy's mode, `nftables` or `iptables`."""
+    core: Any
+    """The API of the core group, as `kubernetes.client.CoreV1Api`."""
+    discovery: Any
+    """The API of EndpointSlices."""
+    _toolboxes: dict[str, Pod] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Node → its first InternalIP, the control plane first."""
+        return {node.name: node.address for node in self.cluster.nodes}
+
+    def pods(
+        self,
+        name: str = "echo",
+        count: int = 1,
+        node: str = "",
+        args: Sequence[str] = ("netexec",),
+        labels: dict[str, str] | None = None,
+        ready: bool = True,
+        **spec: Any,
+    ) -> list[Pod]:
+        """Start Pods of agnhost's that answer over HTTP: /hostname, /clientip (the client's address:port), /echo?msg=….
+
+        They have the label `app: NAME` unless `labels` says otherwise; `spec` goes into the Pods' spec. Returns them
+        when they are Ready, or with `ready=False` when they have an address.
+        """
+        names = [f"{name}-{number}" for number in range(count)]
+        container = {
+            "name": "main",
+            "image": AGNHOST,
+            "args": list(args),
+            "readinessProbe": {"httpGet": {"path": "/", "port": POD_PORT}, "periodSeconds": 1},
+        }
+        if not ready or args[0] != "netexec":
+            del container["readinessProbe"]
+        rest = {"containers": [container], "terminationGracePeriodSeconds": 0, **({"nodeName": node} if node else {})}
+        for each in names:
+            metadata = {"name": each, "labels": labels or {"app": name}}
+            self.core.create_namespaced_pod(self.namespace, {"metadata": metadata, "spec": rest | spec})
+        return [self._running(each, ready) for each in names]
+
+    def _running(self, name: str, ready: bool = True) -> Pod:
+        def running() -> Pod | None:
+            pod = self.core.read_namespaced_pod(name, self.namespace)
+            is_ready = any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
+            if not pod.status.pod_ip or (ready and not is_ready):
+                return None
+            return Pod(name, pod.status.pod_ip, pod.spec.node_name)
+
+        return wait_for(running, f"Pod {name} runs")
+
+    def toolbox(self, node: str = "") -> Pod:
+        """A Pod with sh, curl, dig and nc, of which there is one for each Node that is asked for; else on any."""
+        if node not in self._toolboxes:
+            name = f"toolbox-{node or 'anywhere'}"
+            container = {"name": "main", "image": TOOLBOX, "command": ["sleep", "infinity"]}
+            spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+            if node:
+                spec["nodeName"] = node
+            self.core.create_namespaced_pod(self.namespace, {"metadata": {"name": name}, "spec": spec})
+            self._toolboxes[node] = self._running(name)
+        return self._toolboxes[node]
+
+    def service(self, name: str = "echo", metadata: dict[str, Any] | None = None, **spec: Any) -> Any:
+        """Make a Service, by default for the Pods of the same name at port 80; returns it as the API does."""
+        spec.setdefault("selector", {"app": name})
+        spec.setdefault("ports", [{"port": 80, "targetPort": POD_PORT}])
+        spec = {key: value for key, value in spec.items() if value is not None}
+        return self.core.create_namespaced_service(
+            self.namespace, {"metadata": {"name": name, **(metadata or {})}, "spec": spec}
+        )
+
+    def refusal(self, **spec: Any) -> tuple[int, str]:
+        """How the API server refuses a Service of this spec: status code and message. Fails if it does not."""
+        try:
+            self.service("refused", **spec)
+        except client.ApiException as refused:
+            return refused.status, json.loads(refused.body)["message"]
+        raise AssertionError(f"the API server takes a Service with {spec}")
+
+    def run(self, command: str, pod: str = "") -> str:
+        """What a shell command prints in a Pod, both streams; in a toolbox unless another Pod is named."""
+        return str(
+            stream(
+                client.CoreV1Api().connect_get_namespaced_pod_exec,
+                pod or self.toolbox().name,
+                self.namespace,
+                command=["sh", "-c", command],
+                stdout=True,
+                stderr=True,
+                stdin=False,
+                tty=False,
+            )
+        )
+
+    def ask(self, url: str, times: int = 1, pod: str = "", seconds: float = 2) -> list[str]:
+        """What an address answers to a Pod over so many connections, one after another; "" where nothing comes."""
+        one = f"curl -s --globoff --max-time {seconds} '{url}' || true; echo"
+        return self.run(f"for i in $(seq {times}); do {one}; done", pod).removesuffix("\n").split("\n")
+
+    def failure(self, url: str, pod: str = "", seconds: float = 1) -> str:
+        """How a connection from a Pod fails: "refused", "timeout", "unreachable", "name not found"; else ""."""
+        code = self.run(f"curl -s -o /dev/null --globoff --max-time {seconds} '{url}'; echo $?", pod).split()[-1]
+        if code == "7":  # curl's word for a failed connect: the message says which kind
+            said = self.run(f"curl -sS -o /dev/null --globoff --max-time {seconds} '{url}' 2>&1 || true", pod)
+            return "refused" if "refused" in said.lower() or "Could not connect" in said else "unreachable"
+        return {"0": "", "28": "timeout", "6": "name not found"}.get(code, f"curl's exit code {code}")
+
+
+def outside(url: str, seconds: float = 2) -> str:
+    """What an address answers to a machine outside the cluster (this one, beside the Nodes), by a new connection.
+
+    Raises `OSError` (`TimeoutError`, or `URLError` with its reason) where nothing comes.
+    """
+    request = urllib.request.Request(url, headers={"Connection": "close"})
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        return str(answer.read().decode())
+
+
+def outside_failure(url: str, seconds: float = 1) -> str:
+    """How a connection from outside fails: "refused", "timeout" or the kernel's words; "" if it does not."""
+    try:
+        outside(url, seconds)
+    except TimeoutError:
+        return "timeout"
+    except urllib.error.HTTPError:
+        return ""
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            return "timeout"
+        return "refused" if isinstance(error.reason, ConnectionRefusedError) else str(error.reason)
+    return ""
+
+
+def wait_for(what: Callable[[], _T | None], complaint: str, seconds: float = 60) -> _T:
+    """Poll until something is there (true) and return it; fails after `seconds` with the complaint and what it was."""
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, f"not so within {seconds:.0f} s: {complaint}; last seen: {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+def answers(url: str) -> bool:
+    """Whether an address answers from outside by now."""
+    try:
+        return bool(outside(url, 1))
+    except OSError:
+        return False
+
+
+def spread(answered: Sequence[str], pods: Sequence[Pod]) -> Counter[str]:
+    """How often each Pod answered; fails where somebody else did."""
+    counts = Counter(answered)
+    assert set(counts) <= {pod.name for pod in pods}, counts
+    return Counter({pod.name: counts[pod.name] for pod in pods})
