@@ -427,3 +427,11 @@ def test_a_command_that_is_not_there_is_said_to_be_so(
     done = throwaway(where[0], "--name", cluster_name, *where[1:], "--", "nosuchcmd")
     assert done.returncode == 127
     assert done.stderr.startswith("throwaway: cannot run 'nosuchcmd' on this ")
+
+
+def test_what_follows_kubectls_first_word_is_its_own(throwaway: CommandLine, cluster_name: str) -> None:
+    """Also `--`, without which kubectl refuses to exec."""
+    done = throwaway("kubectl", "--name", cluster_name, "exec", "--help")
+    assert done.stdout.startswith("Execute a command in a container"), done.stderr
+    done = throwaway("kubectl", "--name", cluster_name, "-n", "default", "exec", "nobody", "--", "true")
+    assert 'pods "nobody" not found' in done.stderr

@@ -141,7 +141,8 @@ def _interactive_shell(environment: dict[str, str]) -> tuple[str, ...]:
     return (program, "--rcfile", str(Path(__file__).parent.parent / "shell.bashrc"))
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+# What follows kubectl's first word is its own, a `--` too.
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @name_option
 @provider_option
 @context_option
