@@ -1,5 +1,6 @@
 """What can go wrong around a running cluster, and what becomes of it then."""
 
+import ctypes
 import json
 import os
 import shlex
@@ -189,3 +190,53 @@ def test_without_cgroups_one_line_says_how_to_mount_them() -> None:
     assert done.stderr.splitlines() == [
         "throwaway: this machine lacks cgroups; as root: mount -t cgroup2 none /sys/fs/cgroup"
     ]
+
+
+@pytest.fixture
+def taken() -> Iterator[list[int]]:
+    """File descriptors that a test takes, given back after it."""
+    taken: list[int] = []
+    yield taken
+    for fd in taken:
+        os.close(fd)
+
+
+def test_too_few_inotify_instances_are_said_before_anything_starts(throwaway: CommandLine, taken: list[int]) -> None:
+    libc = ctypes.CDLL(None)
+    while (fd := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+        taken.append(fd)
+    done = throwaway("up", "--name", f"inotify-{os.getpid()}")
+    assert done.returncode == 1
+    assert "a cluster of this size needs" in done.stderr
+    assert "sudo sysctl fs.inotify.max_user_instances=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ports_that_other_programs_use_are_in_nobodys_way(throwaway: CommandLine, taken: list[int]) -> None:
+    for port in (6443, 2379, 10250, 10256, 30080):  # of the API server, etcd, kubelet, kube-proxy, and a NodePort
+        with suppress(OSError), socket.socket() as listener:  # if it is taken already, all the better
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            taken.append(listener.detach())
+    name = f"ports-{os.getpid()}"
+    done = throwaway("up", "--name", name, "--nodes", "1", "--no-load-balancer")
+    assert done.returncode == 0, done.stderr
+    assert kubectl(throwaway, name, "get", "nodes", "-o", "name").stdout.split() == ["node/control-plane"]
+    assert throwaway("down", "--name", name).returncode == 0
+
+
+def test_a_cluster_that_was_killed_leaves_the_next_one_of_its_name_no_state(throwaway: CommandLine) -> None:
+    name = f"stale-{os.getpid()}"
+    options = ("--name", name, "--nodes", "1", "--no-load-balancer")
+    assert throwaway("up", *options).returncode == 0
+    assert kubectl(throwaway, name, "create", "namespace", "old").returncode == 0
+    found = sandbox.find(name)
+    assert found
+    os.kill(found.pid, signal.SIGKILL)
+    eventually(lambda: sandbox.find(name) is None, "the cluster is gone")
+    done = throwaway("up", *options)
+    assert done.returncode == 0, done.stderr
+    namespaces = kubectl(throwaway, name, "get", "namespaces", "-o", "name").stdout.split()
+    assert "namespace/default" in namespaces
+    assert "namespace/old" not in namespaces
+    assert throwaway("down", "--name", name).returncode == 0
