@@ -155,32 +155,40 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def start_and_end(runs: int) -> dict[str, Figure]:
-    """The times of a cluster's start and end in seconds, its processor time, its memory when idle."""
+    """The times of a cluster's start and end in seconds, and its processor time."""
     values: dict[str, list[float]] = {}
 
     def note(what: str, value: float) -> None:
         values.setdefault(what, []).append(value)
 
-    for run in range(runs):
+    for _ in range(runs):
         begin = time.monotonic()
         throwaway("up", "--new", "--name", NAME)
         cluster = clusters.find_or_fail(NAME)
         try:
-            note("up: CoreDNS is ready, seconds", time.monotonic() - begin)
-            note("up: processor time, seconds", cpu_seconds(cluster))
+            note("up: CoreDNS and the load balancer are ready, seconds", time.monotonic() - begin)
+            note("up: processor time of the cluster, seconds", cpu_seconds(cluster))
             kubectl("create", "--filename", str(HERE / "echo.yaml"))
             wait_for_node_port(cluster, 30080)
             note("up, then an echo Deployment answers on every node, seconds", time.monotonic() - begin)
-            if run == 0:
-                time.sleep(SETTLED_SECONDS)
-                of_processes, of_files = memory_mb(cluster)
-                note("memory of processes when idle, MiB", of_processes)
-                note("memory of files, MiB", of_files)
+            note("up and the echo Deployment: processor time of the cluster, seconds", cpu_seconds(cluster))
         finally:
             begin = time.monotonic()
             throwaway("down", "--name", NAME)
             note("down, seconds", time.monotonic() - begin)
     return {what: figure(numbers) for what, numbers in values.items()}
+
+
+def idle_memory(runs: int) -> dict[str, Figure]:
+    """The memory of clusters on which nothing runs but their own Pods."""
+    of_processes, of_files = [], []
+    for _ in range(runs):
+        with running() as cluster:
+            time.sleep(SETTLED_SECONDS)
+            processes_mb, files_mb = memory_mb(cluster)
+            of_processes.append(processes_mb)
+            of_files.append(files_mb)
+    return {"memory of processes when idle, MiB": figure(of_processes), "memory of files, MiB": figure(of_files)}
 
 
 def steps_of_up(runs: int) -> dict[str, Figure]:
@@ -316,7 +324,8 @@ def page(results: dict[str, Any]) -> str:
         f" and Linux {described['kernel']}. Programs and images were built before.",
         "",
         "Each figure is the median of "
-        f"{results['runs']} runs, with the lowest and the highest in brackets. `./dev bench` measures them anew.",
+        f"{results['runs']} runs (memory: three), with the lowest and the highest in brackets. Before the first, the"
+        f" machine's load was {described['load before']}. `./dev bench` measures them anew.",
         "",
         "## Start and end",
         "",
@@ -375,7 +384,10 @@ def main() -> None:
         "runs": options.runs,
     }
     say(f"{options.runs} clusters, started and ended")
-    results["start and end"] = {what: asdict(values) for what, values in start_and_end(options.runs).items()}
+    measured = start_and_end(options.runs)
+    say("memory of idle clusters")
+    measured |= idle_memory(min(options.runs, 3))
+    results["start and end"] = {what: asdict(values) for what, values in measured.items()}
     say("the steps of up")
     results["steps of up"] = {step: asdict(values) for step, values in steps_of_up(options.runs).items()}
     if options.sequence:
