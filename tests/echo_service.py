@@ -55,6 +55,11 @@ def deploy(throwaway: CommandLine, name: str, address: str) -> dict[str, str]:
     return {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods}
 
 
+def remove(throwaway: CommandLine, name: str) -> None:
+    """Delete it; returns when its Pods are gone, too."""
+    kubectl(throwaway, name, "kubectl", "delete", "service/echo", "deployment/echo", "--cascade=foreground")
+
+
 def answer(throwaway: CommandLine, name: str, address: str) -> str:
     """The name of the Pod that answers at a node's address; "" if none does."""
     url = f"http://{address}:{NODE_PORT}/hostname"

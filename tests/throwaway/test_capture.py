@@ -5,13 +5,14 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from command_line import CommandLine, descendants, eventually
-from echo_service import NODE_PORT, POD_PORT, answer, deploy
+from echo_service import NODE_PORT, POD_PORT, answer, deploy, remove
 from throwaway import capture
 from throwaway.names import Names
 
@@ -19,9 +20,10 @@ WORKER1 = "172.30.0.12"
 
 
 @pytest.fixture(scope="module")
-def pods(throwaway: CommandLine, cluster_name: str) -> dict[str, str]:
+def pods(throwaway: CommandLine, cluster_name: str) -> Iterator[dict[str, str]]:
     """The Pods of an echo Service, name → address."""
-    return deploy(throwaway, cluster_name, WORKER1)
+    yield deploy(throwaway, cluster_name, WORKER1)
+    remove(throwaway, cluster_name)
 
 
 def start(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.Popen[str]":

@@ -2,7 +2,7 @@
 
 import os
 
-from command_line import CommandLine
+from command_line import CommandLine, eventually
 from host import held_by, host_state, still_there
 from throwaway import sandbox
 
@@ -21,7 +21,8 @@ def test_fifty_clusters_one_after_another_leave_nothing(throwaway: CommandLine) 
         assert len(held.namespaces) > 5
         assert len(held.sockets) > 5
         assert throwaway("down", "--name", name).returncode == 0
-        assert still_there(held) == [], f"after {time + 1} clusters"
+        # The machine's init takes the first process out of its list a moment after it has ended.
+        eventually(lambda held=held: not still_there(held), f"cluster {time + 1} has left nothing", 10)  # type: ignore[misc]
         assert host_state() == before, f"after {time + 1} clusters"
 
 

@@ -12,15 +12,15 @@ from throwaway import Cluster, CommandFailedError, ThrowawayError, cache, images
 
 CACHE = str(cache.folder())
 SCRIPT = "echo hi; sleep 600"
-ECHO = {
+HELLO = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
-    "metadata": {"name": "echo"},
+    "metadata": {"name": "hello"},
     "spec": {
-        "selector": {"matchLabels": {"app": "echo"}},
+        "selector": {"matchLabels": {"app": "hello"}},
         "template": {
-            "metadata": {"labels": {"app": "echo"}},
-            "spec": {"containers": [{"name": "echo", "image": "localhost/toolbox:1", "args": ["sh", "-c", SCRIPT]}]},
+            "metadata": {"labels": {"app": "hello"}},
+            "spec": {"containers": [{"name": "hello", "image": "localhost/toolbox:1", "args": ["sh", "-c", SCRIPT]}]},
         },
     },
 }  # fmt: skip
@@ -56,14 +56,14 @@ def test_without_linux_the_api_says_what_to_do_and_kind_is_still_there() -> None
 
 
 def test_objects_are_applied_waited_for_read_and_deleted(cluster: Cluster) -> None:
-    cluster.apply(ECHO)
-    cluster.wait("deployment/echo", "condition=Available")
-    assert cluster.logs("deployment/echo") == "hi\n"
+    cluster.apply(HELLO)
+    cluster.wait("deployment/hello", "condition=Available")
+    assert cluster.logs("deployment/hello") == "hi\n"
     deployments = cluster.kubectl(["get", "deployments", "-o", "json"])["items"]
-    assert [each["metadata"]["name"] for each in deployments] == ["echo"]
-    cluster.delete(ECHO)
+    assert [each["metadata"]["name"] for each in deployments] == ["hello"]
+    cluster.delete(HELLO)
     assert cluster.kubectl(["get", "deployments", "-o", "name"]) == ""
-    cluster.delete(ECHO)  # what is gone is no error
+    cluster.delete(HELLO)  # what is gone is no error
 
 
 def test_a_refused_command_raises_with_its_code_and_output(cluster: Cluster) -> None:
