@@ -106,11 +106,12 @@ def test_permissions_are_those_of_the_folder_or_of_the_options(built: Build, tmp
 def test_the_configuration_is_the_bases_with_what_the_dockerfile_says(built: Build) -> None:
     config, _ = built(
         "ARG BASE=base\n"
+        "ARG OTHER=x\n"
         "# a comment\n"
         "FROM ${BASE}:1 AS only\n"
         "ARG TARGETARCH\n"
         "ARG NAME=arg OTHER\n"
-        "env B=\"$A and ${NAME}\" C='$A' D=a\\ b E=${OTHER:-x} F=${A:+y}$ \\\n"
+        "env B=\"$A and ${NAME}\" C='$A' D=a\\ b E=${OTHER:-y} F=${A:+y}$ \\\n"
         "  # a comment between\n"
         "\n"
         "  G=${TARGETARCH:+known}\n"
@@ -247,3 +248,14 @@ def test_short_names_are_filled_in_as_kubernetes_does(name: str, full: str) -> N
 def test_what_is_no_name_of_an_image_is_refused(name: str) -> None:
     with pytest.raises(ThrowawayError, match="is no name of an image; one is NAME:TAG"):
         references.full(name)
+
+
+def test_the_tar_that_is_written_is_none_of_the_images_files(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    digests = {image_build.write(tmp_path, None, "x:1", tmp_path / "image.tar") for _ in range(2)}
+    assert len(digests) == 1
+
+
+def test_a_tar_into_no_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ThrowawayError, match=r"image.tar cannot be written: there is no folder .*gone; make it first"):
+        image_build.write(tmp_path, None, "x:1", tmp_path / "gone" / "image.tar")

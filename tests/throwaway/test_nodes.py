@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from command_line import CommandLine, eventually
+from throwaway.cluster import find_or_fail
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 
@@ -130,3 +132,30 @@ def test_the_control_plane_cannot_be_taken_away(throwaway: CommandLine, name: st
 def test_a_name_that_is_taken_is_refused(throwaway: CommandLine, name: str) -> None:
     done = throwaway("node", "add", "--name", name, "worker1")
     assert done.stderr.endswith("has a machine 'worker1' already; choose another name\n")
+
+
+def test_a_node_whose_adding_was_killed_is_made_whole_by_starting_it(throwaway: CommandLine, name: str) -> None:
+    adding = throwaway.start("node", "add", "--name", name, "half")
+    cluster = find_or_fail(name)
+    eventually(lambda: cluster.sandbox.has_node("half"), "the machine is there", 30)
+    os.killpg(adding.pid, signal.SIGKILL)
+    adding.communicate()
+    started = throwaway("node", "start", "--name", name, "half")
+    assert started.returncode == 0, started.stderr
+    assert "half" in ready_nodes(throwaway, name)
+    subnet = find_or_fail(name).plan.node("half").pod_subnets[0]
+    assert subnet in throwaway("exec", "--name", name, "worker1", "--", "ip", "route").stdout
+    assert throwaway("node", "delete", "--name", name, "half").returncode == 0
+
+
+def test_nodes_that_are_added_at_once_get_addresses_of_their_own(throwaway: CommandLine, name: str) -> None:
+    adding = [throwaway.start("node", "add", "--name", name) for _ in range(2)]
+    for process in adding:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+    plan = find_or_fail(name).plan
+    added = [node.name for node in plan.nodes if node.name not in ("control-plane", "worker1")]
+    assert len({node.address for node in plan.nodes}) == 4
+    assert set(added) < set(ready_nodes(throwaway, name))
+    for node in added:
+        assert throwaway("node", "delete", "--name", name, node).returncode == 0

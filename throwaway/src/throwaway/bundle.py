@@ -5,6 +5,7 @@ What the pin's checksum does not fit is never unpacked. Only programs are in a b
 of this machine too, are made here.
 """
 
+import errno
 import gzip
 import hashlib
 import http
@@ -133,7 +134,9 @@ def _download(bundle: Bundle, part: Path, report: Callable[[int, int], None]) ->
             reason = str(error.reason)
             if not there and not part.exists():
                 break  # nobody is there: a build need not wait for several attempts
-        except (HTTPException, TimeoutError, ConnectionError) as error:
+        except (HTTPException, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # a build needs more room still
             reason = str(error) or type(error).__name__
     if part.exists() and part.stat().st_size == bundle.bytes:
         return

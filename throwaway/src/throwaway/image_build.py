@@ -33,13 +33,16 @@ _REFUSED = {
 def write(folder: Path, file: Path | None, reference: str, tar: Path, bases: Sequence[Path] = ()) -> str:
     """Build the image `reference` from a folder, and write it as a tar; returns its digest.
 
-    `file` is the Dockerfile, by default the one in the folder. FROM finds images in the tars `bases`, too. Raises
-    `ThrowawayError` for what is not there or cannot be done here.
+    `file` is the Dockerfile, by default the one in the folder. FROM finds images in the tars `bases`, too. The tar may
+    lie in the folder, without being one of the image's files. Raises `ThrowawayError` for what is not there or cannot
+    be done here.
     """
     if "@" in reference:
         raise ThrowawayError(f"{reference} has a digest, which is found out when the image is made; give NAME:TAG")
     if not folder.is_dir():
         raise ThrowawayError(f"there is no folder {folder}")
+    if not tar.parent.is_dir():
+        raise ThrowawayError(f"{tar} cannot be written: there is no folder {tar.parent}; make it first")
     found = file or folder / "Dockerfile"
     if not found.is_file():
         raise ThrowawayError(f"there is no Dockerfile {found}; a minimal one has the lines {_MINIMAL}")
@@ -47,7 +50,9 @@ def write(folder: Path, file: Path | None, reference: str, tar: Path, bases: Seq
     if not any(instruction.name == "FROM" for instruction in instructions):
         raise ThrowawayError(f"{found} has no FROM; a minimal Dockerfile has the lines {_MINIMAL}")
     with ExitStack() as opened:
-        building = _Building(folder, lambda name: _find_base(name, bases, opened))
+        building = _Building(
+            Context(folder.resolve(), but_for=tar.resolve()), lambda name: _find_base(name, bases, opened)
+        )
         for instruction in instructions:
             building.carry_out(instruction)
         return images.write(building.image(references.full(reference)), tar)
@@ -80,8 +85,8 @@ def _archived(image: images.Image, opened: ExitStack) -> Archived:
 class _Building:
     """An image as it comes to be, instruction by instruction."""
 
-    def __init__(self, folder: Path, find_base: Callable[[str], Variant]) -> None:
-        self._context = Context(folder)
+    def __init__(self, context: Context, find_base: Callable[[str], Variant]) -> None:
+        self._context = context
         self._find_base = find_base
         self._has_begun = False
         self._base: tuple[Layer, ...] = ()
@@ -156,7 +161,9 @@ class _Building:
         words = instruction.words(self._arguments)
         if flags or len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
             raise instruction.error("FROM is followed by the name of an image and nothing else here")
-        self._arguments.clear()  # those before FROM are for FROM only
+        # Those before FROM are for FROM only, and for an ARG of the same name that says no value.
+        self._known_arguments |= self._arguments
+        self._arguments.clear()
         if words[0] == "scratch":
             return
         base = self._find_base(words[0])

@@ -11,16 +11,16 @@ from throwaway.images import Entry, File, Folder, Link
 
 
 class Context:
-    """The folder from which files are copied, without what `.dockerignore` excludes."""
+    """The folder from which files are copied, without what `.dockerignore` excludes, and without one more file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, but_for: Path | None = None) -> None:
         self.folder = folder
         rules = _ignore_rules(folder / ".dockerignore")
         self._paths = ["."]
         """Relative to the folder, sorted; folders before what they hold."""
         kept = set()
         for path in _walk(folder, ""):
-            if not _is_ignored(path, rules):
+            if not _is_ignored(path, rules) and folder / path != but_for:
                 kept |= {path, *map(str, _parents(path))}
         self._paths += sorted(kept)
 

@@ -351,7 +351,7 @@ async def _serve_node(components: dict[str, Component], control: socket.socket) 
     reader, writer = await asyncio.open_unix_connection(sock=control)
 
     def start(component: Component) -> None:
-        if component.name in stopped:
+        if component.name in stopped or component in running.values():
             return  # since its restart was planned
         log = f"{LOGS}/{component.name}.log"
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND

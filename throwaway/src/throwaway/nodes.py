@@ -5,14 +5,18 @@ disk. What it gets anew are images: those of the store, and those that were load
 node cannot be missed, since etcd's data would be lost with it.
 """
 
+import contextlib
+import fcntl
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from throwaway import components, kubectl, loading, pki, sandbox
-from throwaway.cluster import Cluster, Report, node_object
+from throwaway.cluster import Cluster, Report, find_or_fail, node_object
 from throwaway.errors import ThrowawayError
 from throwaway.pki import KeyPair
 from throwaway.plan import Node, with_node, without_node
@@ -28,24 +32,27 @@ def add(cluster: Cluster, name: str, report: Report) -> Node:
 
     Raises `ThrowawayError` when the name is taken or the node does not become ready; then it is not there.
     """
-    plan = with_node(cluster.plan, name)
-    node = plan.nodes[-1]
-    certificates = pki.make_pki(plan, _authority(cluster))
-    report(f"starting {node.name}")
-    _kubectl(cluster, "create", "--validate=false", "-f", "-", text=json.dumps(node_object(plan, node)))
-    try:
-        _start(
-            Cluster(cluster.sandbox, plan),
-            node.name,
-            plan=asdict(plan),
-            files=components.files(plan, certificates, node),
-            components=[asdict(component) for component in components.components(plan, node)],
-        )
-        _route(cluster, node, "add")
-        _wait_until_ready(cluster, node)
-    except BaseException:
-        delete(Cluster(cluster.sandbox, plan), node.name)
-        raise
+    with _alone(cluster) as now:
+        plan = with_node(now.plan, name)
+        node = plan.nodes[-1]
+        certificates = pki.make_pki(plan, _authority(now))
+        report(f"starting {node.name}")
+        changed = Cluster(now.sandbox, plan)
+        try:
+            # Applied, since there is one already if an earlier `add` was killed here.
+            _kubectl(now, "apply", "--validate=false", "-f", "-", text=json.dumps(node_object(plan, node)))
+            _start(
+                changed,
+                node,
+                plan=asdict(plan),
+                files=components.files(plan, certificates, node),
+                components=[asdict(component) for component in components.components(plan, node)],
+            )
+            _wait_until_ready(changed, node)
+        except BaseException:
+            with contextlib.suppress(ThrowawayError):  # it would hide the cause
+                _delete(changed, node)
+            raise
     return node
 
 
@@ -54,41 +61,77 @@ def stop(cluster: Cluster, name: str) -> None:
 
     Raises `ThrowawayError` for the control plane's.
     """
-    cluster.sandbox.tell(do="end", host=_worker(cluster, name).name)
+    with _alone(cluster) as now:
+        now.sandbox.tell(do="end", host=_worker(now, name).name)
 
 
 def start(cluster: Cluster, name: str, report: Report) -> Node:
-    """Start a node that was stopped or has died, and wait until it is Ready; one that runs is left as it is."""
-    node = _worker(cluster, name)
-    if not cluster.sandbox.has_node(name):
-        report(f"starting {name}")
-        _start(cluster, name)
-    report(f"waiting for {name} to be Ready")
-    _wait_until_ready(cluster, node)
+    """Start a node that was stopped or has died, and wait until it is Ready; one that runs is left as it is.
+
+    A node that is not whole, since whoever added or started it was killed meanwhile, is made whole.
+    """
+    with _alone(cluster) as now:
+        node = _worker(now, name)
+        if not now.sandbox.has_node(name):
+            report(f"starting {name}")
+            _start(now, node)
+        elif not _has_kubelet(now, name):
+            report(f"starting {name}")
+            _finish(now, node)
+        report(f"waiting for {name} to be Ready")
+        _wait_until_ready(now, node)
     return node
 
 
 def delete(cluster: Cluster, name: str) -> None:
     """End a node and delete its Node object; raises `ThrowawayError` for the control plane's."""
-    node = _worker(cluster, name)
-    plan = without_node(cluster.plan, name)
-    cluster.sandbox.tell(do="end", host=name, plan=asdict(plan))
-    _kubectl(cluster, "delete", "node", name, "--ignore-not-found")
-    _route(Cluster(cluster.sandbox, plan), node, "delete")
+    with _alone(cluster) as now:
+        _delete(now, _worker(now, name))
 
 
-def _start(cluster: Cluster, name: str, **what: Any) -> None:
-    """Start a node that is new or off; before its kubelet, it gets the images that were loaded into the others."""
-    references = loading.loaded(cluster)
-    cluster.sandbox.tell(do="start", host=name, but_for=["kubelet"] if references else [], **what)
-    if not references:
-        return
+@contextlib.contextmanager
+def _alone(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster as it is now, while nobody else changes its nodes: two would give theirs the same addresses."""
+    folder = os.open(f"{cluster.sandbox.root}{components.FOLDER}", os.O_RDONLY)
     try:
-        loading.copy(cluster, references, name)
-        cluster.sandbox.tell(do="run", host=name, component="kubelet")
-    except BaseException:
-        cluster.sandbox.tell(do="end", host=name)  # not half a node, which another start would take for a whole one
-        raise
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield find_or_fail(cluster.name)
+    finally:
+        os.close(folder)
+
+
+def _delete(cluster: Cluster, node: Node) -> None:
+    plan = without_node(cluster.plan, node.name)
+    cluster.sandbox.tell(do="end", host=node.name, plan=asdict(plan))
+    _kubectl(cluster, "delete", "node", node.name, "--ignore-not-found")
+    for subnet, _, pid in _routes(cluster, node):
+        with contextlib.suppress(ThrowawayError):  # it was never made
+            sandbox.output_on_node(pid, ("ip", "route", "delete", subnet))
+
+
+def _start(cluster: Cluster, node: Node, **what: Any) -> None:
+    """Start a node that is new or off; `what` is what `Sandbox.tell` takes of a new one."""
+    cluster.sandbox.tell(do="start", host=node.name, but_for=["kubelet"], **what)
+    _finish(cluster, node)
+
+
+def _finish(cluster: Cluster, node: Node) -> None:
+    """Lead the others to a node, give it the images that were loaded into them, and at last start its kubelet.
+
+    So a node whose kubelet runs is whole. Each step may be done twice.
+    """
+    for subnet, address, pid in _routes(cluster, node):
+        sandbox.output_on_node(pid, ("ip", "route", "replace", subnet, "via", address))
+    if references := loading.loaded(cluster):
+        loading.copy(cluster, references, node.name)
+    cluster.sandbox.tell(do="run", host=node.name, component="kubelet")
+
+
+def _has_kubelet(cluster: Cluster, name: str) -> bool:
+    try:
+        return bool(sandbox.output_on_node(cluster.node_pid(name), ("pgrep", "-x", "kubelet")))
+    except ThrowawayError:
+        return False
 
 
 def _worker(cluster: Cluster, name: str) -> Node:
@@ -103,14 +146,13 @@ def _authority(cluster: Cluster) -> KeyPair:
     return KeyPair((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
 
 
-def _route(cluster: Cluster, node: Node, action: str) -> None:
-    """Add or delete on all other nodes the routes to a node's Pods."""
+def _routes(cluster: Cluster, node: Node) -> Iterator[tuple[str, str, int]]:
+    """What all other nodes that run need: a range of the node's Pods, the node's address, the other's first process."""
     for other in cluster.plan.nodes:
         if other.name == node.name or not cluster.sandbox.has_node(other.name):
             continue  # one that is started later makes its routes by the plan
         for subnet, address in zip(node.pod_subnets, node.addresses, strict=True):
-            command = ("ip", "route", action, subnet, "via", address)
-            sandbox.output_on_node(cluster.node_pid(other.name), command)
+            yield subnet, address, cluster.node_pid(other.name)
 
 
 def _wait_until_ready(cluster: Cluster, node: Node) -> None:
