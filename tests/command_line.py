@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 
 @dataclass
@@ -40,6 +42,26 @@ class CommandLine:
             text=True,
             start_new_session=True,
         )
+
+
+def next_line(process: "subprocess.Popen[str]", seconds: float = 60) -> str:
+    """The next line that a program prints; it is killed, and "" returned, when none has come after so many seconds."""
+    return _next_line(process, process.stdout, seconds)
+
+
+def next_complaint(process: "subprocess.Popen[str]", seconds: float = 60) -> str:
+    """The same of its standard error."""
+    return _next_line(process, process.stderr, seconds)
+
+
+def _next_line(process: "subprocess.Popen[str]", stream: "IO[str] | None", seconds: float) -> str:
+    assert stream
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        return stream.readline()
+    finally:
+        timer.cancel()
 
 
 def eventually(condition: Callable[[], object], what: str, seconds: float = 60) -> None:

@@ -1,5 +1,6 @@
 """A release's bundle instead of a build, from a real server on loopback."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress as Lines
 
 from throwaway import build, bundle, cache
+from throwaway.build import Progress
+from throwaway.cli.common import Display
 from throwaway.errors import ThrowawayError
 from workshop import Workshop
 
@@ -205,3 +210,15 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(workshop: Workshop,
     (tmp_path / "file").touch()
     with pytest.raises(ThrowawayError, match=r"^cannot write /\S+\.tar\.gz: Not a directory$"):
         build.write_bundle(tmp_path / "file" / "folder", lambda progress: None)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_why_a_bundle_was_refused_stays_on_the_screen(is_terminal: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=40)
+    with Lines(console=console, transient=True) if is_terminal else contextlib.nullcontext() as lines:
+        display = Display(lines)
+        display.build(Progress("bundle", "refused", "http://x/y cannot be had: [Errno 111]; building from source"))
+        display.build(Progress("kubernetes", "compiling", "p", 1, 2))
+    text = shown.getvalue() if is_terminal else capsys.readouterr().err
+    assert "bundle: http://x/y cannot be had: [Errno 111]; building from source\n" in text

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually
+from command_line import CommandLine, descendants, eventually, next_complaint, next_line
 from echo_service import NODE_PORT, POD_PORT, answer, deploy, remove
 from throwaway import capture
 from throwaway.names import Names
@@ -29,8 +29,7 @@ def pods(throwaway: CommandLine, cluster_name: str) -> Iterator[dict[str, str]]:
 def start(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.Popen[str]":
     """Start a capture on worker1; returns when it sees whatever passes."""
     process = throwaway.start("capture", "--name", name, "worker1", *arguments)
-    assert process.stderr
-    assert process.stderr.readline() == "Capturing on worker1; Ctrl+C ends it.\n"
+    assert next_complaint(process) == "Capturing on worker1; Ctrl+C ends it.\n"
     return process
 
 
@@ -87,8 +86,7 @@ def test_the_file_has_the_packets_that_were_shown(
         throwaway, cluster_name, "--seconds", "30", "--write", str(file), "-o", "json", f"tcp port {NODE_PORT}"
     )
     answer(throwaway, cluster_name, WORKER1)
-    assert process.stdout
-    shown = [process.stdout.readline() for _ in range(6)]
+    shown = [next_line(process) for _ in range(6)]
     process.send_signal(signal.SIGINT)
     rest = ended(process)
     read = subprocess.run(["tcpdump", "-n", "-r", file], capture_output=True, text=True, check=True)
@@ -136,6 +134,24 @@ def test_what_cannot_be_captured_is_said_in_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"throwaway: {complaint}\n")
 
 
+def test_what_an_earlier_capture_has_written_is_not_lost_to_a_wrong_filter(
+    throwaway: CommandLine, cluster_name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "earlier.pcap"
+    file.write_bytes(b"earlier")
+    refused = throwaway("capture", "--name", cluster_name, "--write", str(file), "worker1", "tcp", "foo")
+    assert refused.returncode == 1
+    assert file.read_bytes() == b"earlier"
+
+
+def test_a_disk_that_is_full_is_said(throwaway: CommandLine, cluster_name: str) -> None:
+    process = start(throwaway, cluster_name, "--count", "1", "--write", "/dev/full", "udp dst port 53")
+    throwaway("exec", "--name", cluster_name, "worker1", "--", "dig", "+short", "@10.96.0.10", "kubernetes.default")
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error == "throwaway: not all packets were written: /dev/full: No space left on device\n"
+
+
 class NoNames:
     """Stands for the names of a cluster that knows none."""
 
@@ -152,7 +168,11 @@ class NoNames:
         ),
         (
             "1.5 IP6 fe80::1 > ff02::1: ICMP6, router solicitation, length 8",
-            ("any", "", "icmp6", "fe80::1", 0, "ff02::1", 0),
+            ("any", "", "icmpv6", "fe80::1", 0, "ff02::1", 0),
+        ),
+        (
+            "1.5 IP6 fe80::1 > ff02::16: HBH ICMP6, multicast listener report v2, 1 group record(s), length 28",
+            ("any", "", "icmpv6", "fe80::1", 0, "ff02::16", 0),
         ),
         (
             "1.5 eth0  In  IP 192.0.2.1 > 192.0.2.2: ICMP echo request, id 1, seq 1, length 64",

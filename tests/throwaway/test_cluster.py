@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually, sandbox_processes
+from command_line import CommandLine, descendants, eventually, next_line, sandbox_processes
 from host import host_state
 from throwaway import build, sandbox
 from throwaway.plan import PROXY_MODES
@@ -340,7 +340,7 @@ def test_a_name_that_another_accounts_program_has_taken_is_said_and_nothing_is_k
     squatter = [sys.executable, "-c", code, f"@throwaway/0/{name}"]
     with subprocess.Popen(squatter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdin
-        process.stdout.readline()
+        assert process.stdout.readline()  # at the end of the program at the latest
         down = throwaway("down", "--name", name)
         assert (down.returncode, down.stderr) == (
             1,
@@ -435,3 +435,13 @@ def test_what_follows_kubectls_first_word_is_its_own(throwaway: CommandLine, clu
     assert done.stdout.startswith("Execute a command in a container"), done.stderr
     done = throwaway("kubectl", "--name", cluster_name, "-n", "default", "exec", "nobody", "--", "true")
     assert 'pods "nobody" not found' in done.stderr
+
+
+def test_kubectl_ends_with_the_command_that_runs_it(throwaway: CommandLine, cluster_name: str) -> None:
+    process = throwaway.start("kubectl", "--name", cluster_name, "get", "nodes", "--watch")
+    next_line(process)
+    started = descendants(process.pid)
+    assert len(started) == 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    eventually(lambda: not running(started), "kubectl has ended", 10)

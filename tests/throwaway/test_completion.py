@@ -42,6 +42,8 @@ def test_bash_completes_commands_clusters_nodes_and_components(
     assert cluster_name in complete(path, f"throwaway exec --name {cluster_name[:3]}")
     for command in ("exec", "logs", "capture", "trace"):
         assert complete(path, f"throwaway {command} --name {cluster_name} w") == ["worker1", "worker2"]
+    for action in ("stop", "start", "delete"):
+        assert complete(path, f"throwaway node {action} --name {cluster_name} ") == ["worker1", "worker2"]
     assert complete(path, f"throwaway logs --name {cluster_name} worker1 kube-") == ["kube-proxy"]
 
 

@@ -111,12 +111,16 @@ def test_after_a_pause_of_the_whole_machine_the_cluster_goes_on(throwaway: Comma
 
 
 def test_certificates_outlast_a_clock_that_is_set_wrong() -> None:
-    for pair in vars(pki.make_pki(make_plan("clock"), None)).values():
-        if isinstance(pair, KeyPair):
-            certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
-            now = datetime.now(UTC)
-            assert certificate.not_valid_before_utc < now - timedelta(days=364)
-            assert certificate.not_valid_after_utc > now + timedelta(days=3640)
+    made = vars(pki.make_pki(make_plan("clock"), None)).values()
+    pairs = [pair for each in made for pair in (each.values() if isinstance(each, dict) else [each])]
+    certificates = [
+        x509.load_pem_x509_certificate(pair.certificate.encode()) for pair in pairs if isinstance(pair, KeyPair)
+    ]
+    assert len(certificates) == 13
+    now = datetime.now(UTC)
+    for certificate in certificates:
+        assert certificate.not_valid_before_utc < now - timedelta(days=364)
+        assert certificate.not_valid_after_utc > now + timedelta(days=3640)
 
 
 def test_a_kubeconfig_that_points_elsewhere_is_passed_over(
@@ -201,15 +205,21 @@ def taken() -> Iterator[list[int]]:
         os.close(fd)
 
 
-def test_too_few_inotify_instances_are_said_before_anything_starts(throwaway: CommandLine, taken: list[int]) -> None:
+def test_too_few_inotify_instances_are_said_before_anything_starts(
+    throwaway: CommandLine, name: str, taken: list[int]
+) -> None:
     libc = ctypes.CDLL(None)
     while (fd := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
         taken.append(fd)
-    done = throwaway("up", "--name", f"inotify-{os.getpid()}")
-    assert done.returncode == 1
-    assert "a cluster of this size needs" in done.stderr
-    assert "sudo sysctl fs.inotify.max_user_instances=" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    for command, what in (
+        (("up", "--name", f"inotify-{os.getpid()}"), "--nodes 3"),
+        (("node", "add", "--name", name), "one more node"),
+    ):
+        done = throwaway(*command)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"throwaway: {what} needs ")
+        assert "sudo sysctl fs.inotify.max_user_instances=" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_ports_that_other_programs_use_are_in_nobodys_way(throwaway: CommandLine, taken: list[int]) -> None:

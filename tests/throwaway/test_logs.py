@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from command_line import CommandLine, eventually
+from command_line import CommandLine, eventually, next_line
 
 
 def test_tail_prints_the_last_lines(throwaway: CommandLine, cluster_name: str) -> None:
@@ -26,8 +26,7 @@ def test_follow_prints_what_is_written_until_ctrl_c_or_the_clusters_end(throwawa
 
     def line_after_a_restart(process: "subprocess.Popen[str]") -> str:
         throwaway("exec", "--name", name, "control-plane", "--", "pkill", "-x", "kube-proxy")
-        assert process.stdout
-        return process.stdout.readline()
+        return next_line(process)
 
     assert all(line_after_a_restart(process) for process in both)
     both[0].send_signal(signal.SIGINT)

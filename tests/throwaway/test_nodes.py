@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from command_line import CommandLine, eventually
+from throwaway import Cluster, ThrowawayError
 from throwaway.cluster import find_or_fail
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
@@ -83,7 +84,8 @@ def test_a_stopped_node_is_off_for_others_and_comes_back_ready(throwaway: Comman
         "https://172.30.0.12:10250/healthz",
     )
     assert throwaway(*ping).returncode == 0
-    assert throwaway("node", "stop", "--name", name, "worker1").returncode == 0
+    stopped = throwaway("node", "stop", "--name", name, "--output", "json", "worker1")
+    assert json.loads(stopped.stdout) == {"node": "worker1", "is_deleted": False}
     assert throwaway(*ping).returncode != 0
     assert "worker1" in throwaway("status").stdout
     refused = throwaway("exec", "--name", name, "worker1", "--", "true")
@@ -159,3 +161,17 @@ def test_nodes_that_are_added_at_once_get_addresses_of_their_own(throwaway: Comm
     assert set(added) < set(ready_nodes(throwaway, name))
     for node in added:
         assert throwaway("node", "delete", "--name", name, node).returncode == 0
+
+
+def test_the_same_is_done_by_python(throwaway: CommandLine, name: str) -> None:
+    cluster = Cluster.find_or_fail(name, provider="embedded")
+    added = cluster.add_node()
+    assert added.name in ready_nodes(throwaway, name)
+    cluster.stop_node(added.name)
+    assert f"{added.name} " in throwaway("status").stdout
+    with pytest.raises(ThrowawayError, match=f"node '{added.name}' of cluster .* is dead"):
+        cluster.exec(added.name, ["true"])
+    cluster.start_node(added.name)
+    assert cluster.exec(added.name, ["hostname"]) == f"{added.name}\n"
+    cluster.delete_node(added.name)
+    assert added.name not in [node.name for node in cluster.nodes]

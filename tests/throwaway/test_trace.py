@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from command_line import CommandLine, eventually
+from command_line import CommandLine, eventually, next_complaint, next_line
 from echo_service import NODE_PORT, POD_PORT, answer, deploy, kubectl
 from throwaway import trace
 from throwaway.plan import PROXY_MODES
@@ -45,8 +45,7 @@ def cluster(request: pytest.FixtureRequest, throwaway: CommandLine) -> Iterator[
 def start(throwaway: CommandLine, cluster: Traced, *arguments: str) -> "subprocess.Popen[str]":
     """Start a trace on worker1; returns when it sees whatever comes."""
     process = throwaway.start("trace", "--name", cluster.name, "worker1", *arguments)
-    assert process.stderr
-    assert process.stderr.readline() == "Tracing on worker1; Ctrl+C ends it.\n"
+    assert next_complaint(process) == "Tracing on worker1; Ctrl+C ends it.\n"
     return process
 
 
@@ -129,8 +128,7 @@ def test_a_service_without_pods_is_seen_to_be_refused(throwaway: CommandLine, cl
 
     def is_refused() -> bool:  # kube-proxy needs a moment for its rule
         throwaway("shell", "--name", cluster.name, "--", "curl", "--silent", "--max-time", "1", url)
-        assert process.stdout
-        seen.append(json.loads(process.stdout.readline()))
+        seen.append(json.loads(next_line(process)))
         return bool(seen[-1]["outcome"] == "dropped")
 
     eventually(is_refused, "a packet is dropped")

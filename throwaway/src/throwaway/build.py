@@ -66,11 +66,11 @@ class Progress:
     """What a build is doing."""
 
     part: str
-    """What is being made: a module's name, `go`, `images`, or `cache` for all of it."""
+    """What is being made: a module's name, `go`, `bundle`, `images`, `etcd store`, or `cache` for all of it."""
     step: str
-    """What is being done: `waiting`, `downloading`, `compiling`, `linking`, `writing` or `importing`."""
+    """What is being done: `waiting`, `downloading`, `compiling`, `linking`, `writing` or `importing`; or `refused`."""
     item: str = ""
-    """The package, module version or image that this step has come to."""
+    """The package, module version or image that this step has come to; why something was refused."""
     done: int = 0
     """How many of the step's items were begun."""
     total: int = 0

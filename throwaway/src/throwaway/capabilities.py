@@ -14,6 +14,7 @@ Ask = Callable[[str], str]
 CAPABILITIES = {
     "exec": "programs can be run on its nodes",
     "load": "images can be loaded from tars",
+    "change-nodes": "nodes can be added, stopped, started and deleted",
     "node-network": "programs of this machine reach its nodes' addresses",
     "load-balancer": "Services of type LoadBalancer are given an address",
     "ipv4": "Services can have IPv4 addresses",

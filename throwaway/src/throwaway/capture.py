@@ -30,7 +30,7 @@ _LINE = re.compile(
     r"(?:(?P<source>\S+) > (?P<destination>\S+): )?"
     r"(?P<text>.*)"
 )
-_BEGINNINGS = (("Flags [", "tcp"), ("sctp", "sctp"), ("ICMP6", "icmp6"), ("ICMP", "icmp"))
+_BEGINNINGS = (("Flags [", "tcp"), ("sctp", "sctp"), ("ICMP6", "icmpv6"), ("HBH ICMP6", "icmpv6"), ("ICMP", "icmp"))
 """How tcpdump's description of a packet begins → the packet's protocol."""
 
 
@@ -45,7 +45,7 @@ class Packet:
     direction: str
     """`in`, `out`, `broadcast` or `multicast` (both in), `other` (not for this node); "" where it is not known."""
     protocol: str
-    """`tcp`, `udp`, `sctp`, `icmp`, `icmp6` or `arp`; "" for others."""
+    """`tcp`, `udp`, `sctp`, `icmp`, `icmpv6` or `arp`; "" for others."""
     source: str
     """Address that it comes from; "" for ARP."""
     source_port: int
@@ -76,18 +76,26 @@ class Capture:
     """The program that captures."""
     decoding: "subprocess.Popen[bytes]"
     """The program that puts into words what was captured."""
+    writing: "subprocess.Popen[bytes] | None" = None
+    """The program that writes them to a file, if there is one."""
 
     def packets(self) -> Iterator[Packet]:
         """The packets as they pass, until `count` of them have, or `stop` is called.
 
-        Raises `ThrowawayError` when tcpdump fails.
+        Raises `ThrowawayError` when tcpdump fails, or the file takes no more.
         """
         assert self.decoding.stdout and self.capturing.stderr
         for line in self.decoding.stdout:
             if packet := parse(line.decode(errors="replace").rstrip("\n"), self.interface, self.names):
                 yield packet
+        if self.writing and self.writing.wait():
+            assert self.writing.stderr
+            said = self.writing.stderr.read().decode(errors="replace").strip()
+            raise ThrowawayError(f"not all packets were written: {said.removeprefix('tee: ')}")
         if self.capturing.wait() > 0:
             raise ThrowawayError(f"tcpdump failed on {self.node}: {_complaint(self.capturing.stderr.readlines())}")
+        if code := self.decoding.wait():
+            raise ThrowawayError(f"the tcpdump that puts packets into words ended with {code} on {self.node}")
 
     def stop(self) -> None:
         """End it in order: what was captured still comes out of `packets`."""
@@ -120,15 +128,17 @@ def start(
     assert capturing.stdout
     _wait_until_listening(capturing, node)
     packets = capturing.stdout
+    tee = None
     if write:
-        tee = subprocess.Popen(["tee", write], stdin=packets, stdout=pipe, start_new_session=True)
+        # Only now is what an earlier capture has written lost.
+        tee = subprocess.Popen(["tee", write], stdin=packets, stdout=pipe, stderr=pipe, start_new_session=True)
         packets.close()
         assert tee.stdout
         packets = tee.stdout
     decode = ["tcpdump", "-n", "-tt", "-l", "-Z", "root", "-r", "-"]
     decoding = sandbox.start_on_node(pid, decode, stdin=packets, stdout=pipe, stderr=subprocess.DEVNULL)
     packets.close()
-    return Capture(node, interface, Names(cluster), capturing, decoding)
+    return Capture(node, interface, Names(cluster), capturing, decoding, tee)
 
 
 def parse(line: str, interface: str, names: Names) -> Packet | None:
@@ -168,7 +178,7 @@ def _address(text: str | None) -> tuple[str, int]:
 
 def _check_writable(path: Path) -> None:
     try:
-        path.open("wb").close()
+        path.open("ab").close()
     except OSError as error:
         raise ThrowawayError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from throwaway import components, kubectl, loading, pki, sandbox
+from throwaway import components, kubectl, loading, pki, requirements, sandbox
 from throwaway.cluster import Cluster, Report, find_or_fail, node_object
 from throwaway.errors import ThrowawayError
 from throwaway.pki import KeyPair
@@ -34,6 +34,7 @@ def add(cluster: Cluster, name: str, report: Report) -> Node:
     """
     with _alone(cluster) as now:
         plan = with_node(now.plan, name)
+        requirements.require_for_node()
         node = plan.nodes[-1]
         certificates = pki.make_pki(plan, _authority(now))
         report(f"starting {node.name}")

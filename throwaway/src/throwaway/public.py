@@ -16,7 +16,7 @@ from throwaway.capabilities import CAPABILITIES, check_names
 from throwaway.errors import ThrowawayError
 from throwaway.plan import DEFAULT_NAME, IpFamily
 from throwaway.providers import PROVIDER_VARIABLE, provider
-from throwaway.providers.base import Provider, Report, Wanted
+from throwaway.providers.base import NodeChange, Provider, Report, Wanted
 
 Manifest = Path | str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """What `apply` and `delete` take: a file, folder or URL as kubectl's `--filename` does, or objects themselves."""
@@ -110,9 +110,7 @@ class Cluster:
         found = cls.find(name, provider=provider, context=context)
         if found is None:
             maker = _maker(provider)
-            name = _name(maker, name, context)
-            options = f"{'' if maker.kind == 'embedded' else ' --provider kind'} --name {name}"
-            raise ThrowawayError(f"no cluster {name!r} is running; start it with 'throwaway up{options}'")
+            raise ThrowawayError(maker.absence(_name(maker, name, context)))
         return found
 
     @classmethod
@@ -309,6 +307,31 @@ class Cluster:
                     )
             self._provided.load(archive.tar, [node.name for node in nodes])
             return archive.references
+
+    def add_node(self, name: str = "") -> Node:
+        """Add a worker and wait until it is Ready; without a name it is the next workerN.
+
+        This and the next three raise `ThrowawayError` when it fails, and if the cluster has no capability
+        `change-nodes`. The control plane's node can be neither stopped nor deleted.
+        """
+        added = self._change_node("add", name)
+        return next(node for node in self.nodes if node.name == added)
+
+    def stop_node(self, name: str) -> None:
+        """End a node at once, as if its power had been cut; Kubernetes is not told."""
+        self._change_node("stop", name)
+
+    def start_node(self, name: str) -> None:
+        """Start a node that was stopped, and wait until it is Ready; one that runs stays as it is."""
+        self._change_node("start", name)
+
+    def delete_node(self, name: str) -> None:
+        """End a node and delete its Node object."""
+        self._change_node("delete", name)
+
+    def _change_node(self, change: NodeChange, name: str) -> str:
+        self.need("change-nodes")
+        return self._provided.change_node(change, name)
 
     def _ask(self, path: str) -> str:
         return kubectl.run(["get", "--raw", path], self.environment, timeout=60)

@@ -151,18 +151,30 @@ def require_for(plan: Plan) -> None:
             f"this machine's kernel has no IPv6, so that --ip-family {plan.ip_family} is not possible;"
             " boot it without ipv6.disable=1, or use --ip-family ipv4"
         )
-    memory = _MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * len(plan.nodes)
+    nodes = len(plan.nodes)
+    _require_room(
+        plan.settings["nodes"],
+        memory=_MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * nodes,
+        inotify_instances=_INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * nodes,
+    )
+
+
+def require_for_node() -> None:
+    """Raise `ThrowawayError` with one line when this machine cannot hold one more node of a running cluster."""
+    _require_room("one more node", memory=_MEMORY_OF_NODE, inotify_instances=_INOTIFY_OF_NODE)
+
+
+def _require_room(what: str, memory: int, inotify_instances: int) -> None:
     available = _available_memory()
     if available < memory:
         raise ThrowawayError(
-            f"{plan.settings['nodes']} needs at least {memory} MB of memory before its first Pod, and this machine"
+            f"{what} needs at least {memory} MB of memory before its first Pod, and this machine"
             f" has {available} MB left; end something else, or ask for fewer nodes"
         )
-    needed = _INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * len(plan.nodes)
-    if not linux.can_make_inotify_instances(needed):
+    if not linux.can_make_inotify_instances(inotify_instances):
         limit = int(_INOTIFY_LIMIT.read_text())
         raise ThrowawayError(
-            f"a cluster of this size needs {needed} inotify instances, and too few of this account's {limit} are left:"
+            f"{what} needs {inotify_instances} inotify instances, and too few of this account's {limit} are left:"
             f" end another cluster, or raise the limit: sudo sysctl fs.inotify.max_user_instances={limit + 512}"
         )
 

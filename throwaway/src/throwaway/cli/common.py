@@ -63,7 +63,14 @@ class Display:
         self._show("", f"{what} …", 0)
 
     def build(self, progress: build.Progress) -> None:
-        """A build's progress: one line for each part."""
+        """A build's progress: one line for each part. What was refused, and why, stays there to be read."""
+        if progress.step == "refused":
+            text = f"{progress.part}: {progress.item}"
+            if self._lines:
+                self._lines.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                click.echo(text, err=True)
+            return
         count = f" {progress.done} of {progress.total}" if progress.total else ""
         tenth = 10 * progress.done // progress.total if progress.total else 0
         self._show(progress.part, f"{progress.part}: {progress.step}{count} {progress.item}", tenth)

@@ -37,6 +37,11 @@ def _machines(context: click.Context) -> list[str]:
     return [host.name for host in found.plan.hosts] if found else []
 
 
+def _workers(context: click.Context) -> list[str]:
+    found = _cluster(context)
+    return [node.name for node in found.plan.nodes if not node.is_control_plane] if found else []
+
+
 def _components(context: click.Context) -> list[str]:
     found = _cluster(context)
     return list(found.logs(context.params["node"])) if found else []
@@ -44,6 +49,7 @@ def _components(context: click.Context) -> list[str]:
 
 complete_cluster = _completing(lambda _: sandbox.names())
 complete_machine = _completing(_machines)
+complete_worker = _completing(_workers)
 complete_component = _completing(_components)
 
 

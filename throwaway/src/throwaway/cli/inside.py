@@ -13,7 +13,7 @@ from typing import IO, NoReturn
 
 import click
 
-from throwaway import sandbox
+from throwaway import linux, sandbox
 from throwaway.cli.common import context_option, name_option, provider_option
 from throwaway.cli.completion import complete_component, complete_machine
 from throwaway.cli.reports import Log, Logs, Output, echo, output_option
@@ -161,7 +161,8 @@ def kubectl(name: str, provider: str, context: str, arguments: tuple[str, ...]) 
 def _run(cluster: Cluster, command: Sequence[str]) -> NoReturn:
     """Run a program that a person sits before, and end with its exit code; the kubeconfig goes with this process."""
     try:
-        process = subprocess.Popen(command, env=cluster.environment)
+        # Killed with this process, without whose kubeconfig it could do nothing more.
+        process = subprocess.Popen(command, env=cluster.environment, preexec_fn=linux.die_with_parent)
     except OSError as error:
         raise ThrowawayError(f"{command[0]}: {error.strerror}") from None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too

@@ -6,8 +6,8 @@ import click
 
 from throwaway import nodes
 from throwaway.cli.common import name_option, progress
-from throwaway.cli.completion import complete_machine
-from throwaway.cli.reports import NodeReady, Output, echo, output_option
+from throwaway.cli.completion import complete_worker
+from throwaway.cli.reports import NodeEnded, NodeReady, Output, echo, output_option
 from throwaway.cluster import find_or_fail
 from throwaway.plan import Node
 
@@ -35,20 +35,25 @@ def add(name: str, output: Output, node: str) -> None:
 
 @node.command()
 @name_option
-@click.argument("node", shell_complete=complete_machine)
-def stop(name: str, node: str) -> None:
+@output_option
+@click.argument("node", shell_complete=complete_worker)
+def stop(name: str, output: Output, node: str) -> None:
     """End a node at once, as if its power had been cut.
 
     Kubernetes is not told: it marks the Node NotReady when nothing was heard of it for a while.
     """
     nodes.stop(find_or_fail(name), node)
-    click.echo(f"Node {node!r} is off. 'throwaway node start {node}' brings it back.")
+    echo(
+        NodeEnded(node, is_deleted=False),
+        output,
+        lambda: f"Node {node!r} is off. 'throwaway node start {node}' brings it back.",
+    )
 
 
 @node.command()
 @name_option
 @output_option
-@click.argument("node", shell_complete=complete_machine)
+@click.argument("node", shell_complete=complete_worker)
 def start(name: str, output: Output, node: str) -> None:
     """Start a node that was stopped or has died, and wait until it is Ready."""
     running = find_or_fail(name)
@@ -60,11 +65,12 @@ def start(name: str, output: Output, node: str) -> None:
 
 @node.command()
 @name_option
-@click.argument("node", shell_complete=complete_machine)
-def delete(name: str, node: str) -> None:
+@output_option
+@click.argument("node", shell_complete=complete_worker)
+def delete(name: str, output: Output, node: str) -> None:
     """End a node and delete its Node object; its Pods start elsewhere, if a controller sees to them."""
     nodes.delete(find_or_fail(name), node)
-    click.echo(f"Node {node!r} is gone.")
+    echo(NodeEnded(node, is_deleted=True), output, lambda: f"Node {node!r} is gone.")
 
 
 def _say_ready(node: Node, seconds: float, output: Output) -> None:

@@ -177,6 +177,16 @@ class LoadedImage:
 
 
 @dataclass(frozen=True)
+class NodeEnded:
+    """What `throwaway node stop` and `node delete` report."""
+
+    node: str
+    """The node's name."""
+    is_deleted: bool
+    """Whether its Node object is gone, too."""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What `throwaway load` reports."""
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from throwaway.capabilities import Ask
 from throwaway.plan import IpFamily
@@ -37,6 +37,9 @@ class Wanted:
     """Whether Services of type LoadBalancer get an address."""
 
 
+NodeChange = Literal["add", "stop", "start", "delete"]
+
+
 class Provider(ABC):
     """One running cluster, as its maker sees it."""
 
@@ -62,6 +65,11 @@ class Provider(ABC):
 
         Raises `ThrowawayError` for one that was not made to be thrown away.
         """
+
+    @classmethod
+    def absence(cls, name: str) -> str:
+        """Why `find` finds none, and what to do, in one line."""
+        return f"no cluster {name!r} is running; start it with 'throwaway up --provider {cls.kind} --name {name}'"
 
     @abstractmethod
     def down(self) -> None:
@@ -89,6 +97,13 @@ class Provider(ABC):
     @abstractmethod
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
         """Give all nodes the images of an uncompressed tar; raises `ThrowawayError` when one refuses it."""
+
+    def change_node(self, change: NodeChange, name: str) -> str:
+        """Add, stop, start or delete a node; returns its name, which an added one without a name is given.
+
+        Raises `ThrowawayError` when that fails. It is asked only of clusters with the capability `change-nodes`.
+        """
+        raise NotImplementedError
 
     @property
     def network(self) -> Callable[[], None] | None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from throwaway import build, loading, requirements, sandbox
+from throwaway import build, loading, nodes, requirements, sandbox
 from throwaway import cluster as clusters
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
 from throwaway.plan import DEFAULT_NODE_PORTS, PROXY_MODES, Plan, check_name, make_plan
-from throwaway.providers.base import Provider, Report, Wanted
+from throwaway.providers.base import NodeChange, Provider, Report, Wanted
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ class Embedded(Provider):
         running = clusters.find(check_name(name))
         return cls(running) if running and running.is_ready else None
 
+    @classmethod
+    def absence(cls, name: str) -> str:
+        """See `Provider`; it may still be starting."""
+        try:
+            clusters.find_or_fail(name)
+        except ThrowawayError as error:
+            return str(error)
+        return f"cluster {name!r} has become ready just now; try again"
+
     def down(self) -> None:
         """See `Provider`."""
         self.running.down()
@@ -79,6 +88,17 @@ class Embedded(Provider):
             with tar.open("rb") as content:
                 done = subprocess.run(command, stdin=content, capture_output=True, text=True)
             checked(f"loading {tar.name} into {node}", done)
+
+    def change_node(self, change: NodeChange, name: str) -> str:
+        """See `Provider`."""
+        cluster = clusters.find_or_fail(self.name)  # with the nodes that it has now
+        if change == "add":
+            return nodes.add(cluster, name, lambda _: None).name
+        if change == "start":
+            nodes.start(cluster, name, lambda _: None)
+        else:
+            (nodes.stop if change == "stop" else nodes.delete)(cluster, name)
+        return name
 
     @property
     def network(self) -> Callable[[], None]:

@@ -67,6 +67,7 @@ class Existing(Provider):
         """See `Provider`."""
         return {
             "exec": "programs cannot be run on the nodes of an adopted cluster",
+            "change-nodes": "the nodes of an adopted cluster are its owner's",
             "load": "images cannot be loaded into an adopted cluster; push them to a registry that it pulls from",
             **missing_node_network(addresses),
             **missing_address_families(ask),

@@ -102,7 +102,12 @@ class Kind(Provider):
 
     def missing(self, ask: Ask, addresses: Sequence[str]) -> dict[str, str]:
         """See `Provider`; nodes' addresses are reached from here where containers' are: on Linux, by root's engine."""
-        return missing_node_network(addresses) | missing_address_families(ask) | missing_metallb(ask)
+        return {
+            "change-nodes": "the nodes of a kind cluster stay as they are",
+            **missing_node_network(addresses),
+            **missing_address_families(ask),
+            **missing_metallb(ask),
+        }
 
     def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
         """See `Provider`; kind's nodes are containers of the Node's name."""
