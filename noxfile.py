@@ -21,6 +21,7 @@ from nox.command import CommandFailed
 
 TOP = Path(__file__).parent
 VENV = TOP / ".venv"
+MODES = ("nftables", "iptables")
 
 nox.options.default_venv_backend = "none"  # all sessions share .venv, where editors look for it too
 os.environ["PATH"] = f"{VENV}/bin{os.pathsep}{os.environ['PATH']}"
@@ -53,13 +54,25 @@ def test(session: nox.Session) -> None:
     session.run("throwaway", "build")
     begin = time.monotonic()
     failed = {}
-    for place in ("host", "nftables", "iptables"):
+    for place in ("host", *MODES):
         report = session.cache_dir / f"test-{place}.xml"
         report.unlink(missing_ok=True)
         failed[report] = not run_tests(session, place, report)
     atexit.register(print, last_line(failed, time.monotonic() - begin))  # after nox's own last words
     if any(failed.values()):
         session.error("tests failed")
+
+
+@nox.session
+def prove(session: nox.Session) -> None:
+    """Run all pages and proofs in both proxy modes, and write what became of the claims for the site."""
+    install(session, "test")
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+    own = ("tests/test_pages.py", "tests/proofs", "--proof-results=docs/proofs.json")
+    failed = [mode for mode in MODES if not run_tests(session, mode, None, *own)]
+    if failed:
+        session.error(f"proofs failed with kube-proxy in {' and '.join(failed)} mode; docs/proofs.json says which")
 
 
 @nox.session
@@ -158,12 +171,12 @@ def is_running(name: str) -> bool:
     return subprocess.run(probe, capture_output=True).returncode == 0
 
 
-def run_tests(session: nox.Session, place: str, report: Path) -> bool:
+def run_tests(session: nox.Session, place: str, report: Path | None, *more: str) -> bool:
     """Run the tests that need no cluster on the host, or the others on one of a proxy mode.
 
-    Returns whether all passed.
+    `more` are arguments for pytest. Returns whether all passed.
     """
-    pytest = ["pytest", f"--junit-xml={report}", "-m"]
+    pytest = ["pytest", *([f"--junit-xml={report}"] if report else []), "--durations=10", *more, "-m"]
     with contextlib.suppress(CommandFailed):
         if place == "host":
             # Some start clusters, and end them when they are interrupted.

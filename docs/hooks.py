@@ -1,20 +1,70 @@
-"""What MkDocs does beyond its plugins: output is marked, so that it looks like output."""
+"""What MkDocs does beyond its plugins: output looks like output, and claims say how they were proved."""
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
+
+from claims import render, results  # noqa: E402
+from claims.find import claims_and_proofs  # noqa: E402
 
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(r"&lt;(?!none|pending|unset|nil|unknown|invalid)[a-z][a-z0-9-]*&gt;")
+_LIST_OF_PROOFS = "<!-- proofs -->"
+
+_standings: dict[str, render.Standing] = {}
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """Mark what snippets printed.
+def on_pre_build(config: MkDocsConfig) -> None:
+    """Read claims, proofs and results anew for each build; raises `ClaimError` where they do not fit."""
+    claims, proofs = claims_and_proofs(ROOT)
+    _standings.clear()
+    _standings.update(
+        {each.claim.id: each for each in render.standings(claims, proofs, results.read(ROOT / results.FILE))}
+    )
+
+
+def on_serve(server: Any, **_: Any) -> Any:
+    """Build anew when proofs change, too."""
+    for folder in ("claims", "tests/proofs"):
+        server.watch(str(ROOT / folder))
+    return server
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put all proofs into the page that lists them."""
+    if _LIST_OF_PROOFS not in markdown:
+        return markdown
+    parts = [render.summary(list(_standings.values()))]
+    here = ""
+    for standing in _standings.values():
+        source = standing.claim.page.removeprefix("docs/")
+        if source != here:
+            here = source
+            parts.append(f"## {_title(standing.claim.page)}")
+        parts.append(render.listed(standing, f"../{source.removesuffix('.md')}/"))
+    return markdown.replace(_LIST_OF_PROOFS, "\n\n".join(parts))
+
+
+def _title(page: str) -> str:
+    return next(line[2:] for line in (ROOT / page).read_text().splitlines() if line.startswith("# "))
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Mark what snippets printed, and how claims stand.
 
     A `#> …` line gets the class `printed`; a line of console output that has columns, and so must not be
     wrapped, `columns`; a placeholder in it, `varies`.
     """
-    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', html))
+    marked = render.marks(html, _standings, f"{'../' * page.url.count('/')}proofs/")
+    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', marked))
 
 
 def _mark_output(output: re.Match[str]) -> str:

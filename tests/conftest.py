@@ -1,15 +1,25 @@
 """What all tests share: pages as arguments, tests that need a cluster, the list of fences not run."""
 
+from pathlib import Path
+
 import pytest
 
+import recording
 from fences.selection import take_pages
 from throwaway import Cluster, ThrowawayError
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--proof-results", type=Path, metavar="FILE", help="write there what becomes of the pages' claims")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs a throwaway cluster, so runs under `throwaway shell`")
+    config.addinivalue_line("markers", "disturbs: changes Nodes for a while; nothing else may run beside it")
     config.addinivalue_line("markers", "proof(*claims, control, mode): proves claims of pages, see tests/proofs")
     take_pages(config)
+    if file := config.getoption("--proof-results"):
+        config.pluginmanager.register(recording.Recorder(file))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

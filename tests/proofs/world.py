@@ -66,7 +66,7 @@ class World:
         """Start Pods of agnhost's that answer over HTTP: /hostname, /clientip (the client's address:port), /echo?msg=….
 
         They have the label `app: NAME` unless `labels` says otherwise; `spec` goes into the Pods' spec. Returns them
-        when they are Ready, or with `ready=False` when they have an address.
+        when they are Ready; with `ready=False` they never are, and are returned when they have an address.
         """
         names = [f"{name}-{number}" for number in range(count)]
         container = {
@@ -75,7 +75,9 @@ class World:
             "args": list(args),
             "readinessProbe": {"httpGet": {"path": "/", "port": POD_PORT}, "periodSeconds": 1},
         }
-        if not ready or args[0] != "netexec":
+        if not ready:
+            container["readinessProbe"] = {"exec": {"command": ["/not-there"]}, "periodSeconds": 1}
+        elif args[0] != "netexec":
             del container["readinessProbe"]
         rest = {"containers": [container], "terminationGracePeriodSeconds": 0, **({"nodeName": node} if node else {})}
         for each in names:
@@ -113,6 +115,20 @@ class World:
         return self.core.create_namespaced_service(
             self.namespace, {"metadata": {"name": name, **(metadata or {})}, "spec": spec}
         )
+
+    def endpoints(self, service: str) -> dict[str, Any]:
+        """The endpoints of a Service by their address, as EndpointSlices have them."""
+        label = f"kubernetes.io/service-name={service}"
+        slices = self.discovery.list_namespaced_endpoint_slice(self.namespace, label_selector=label).items
+        return {endpoint.addresses[0]: endpoint for each in slices for endpoint in each.endpoints or ()}
+
+    def patch(self, service: str, **spec: Any) -> Any:
+        """Change fields of a Service's spec."""
+        return self.core.patch_namespaced_service(service, self.namespace, {"spec": spec})
+
+    def delete_pod(self, pod: Pod) -> None:
+        """Delete a Pod, without waiting until it is gone."""
+        self.core.delete_namespaced_pod(pod.name, self.namespace)
 
     def refusal(self, **spec: Any) -> tuple[int, str]:
         """How the API server refuses a Service of this spec: status code and message. Fails if it does not."""
@@ -192,6 +208,17 @@ def answers(url: str) -> bool:
         return bool(outside(url, 1))
     except OSError:
         return False
+
+
+def asked(url: str, times: int) -> list[str]:
+    """What an address answers from outside over so many connections, one after another; "" where nothing comes."""
+    found = []
+    for _ in range(times):
+        try:
+            found.append(outside(url))
+        except OSError:
+            found.append("")
+    return found
 
 
 def spread(answered: Sequence[str], pods: Sequence[Pod]) -> Counter[str]:

@@ -85,7 +85,7 @@ def test_a_stopped_node_is_off_for_others_and_comes_back_ready(throwaway: Comman
     )
     assert throwaway(*ping).returncode == 0
     stopped = throwaway("node", "stop", "--name", name, "--output", "json", "worker1")
-    assert json.loads(stopped.stdout) == {"node": "worker1", "is_deleted": False}
+    assert json.loads(stopped.stdout) == {"name": "worker1", "is_deleted": False}
     assert throwaway(*ping).returncode != 0
     assert "worker1" in throwaway("status").stdout
     refused = throwaway("exec", "--name", name, "worker1", "--", "true")

@@ -180,7 +180,7 @@ class LoadedImage:
 class NodeEnded:
     """What `throwaway node stop` and `node delete` report."""
 
-    node: str
+    name: str
     """The node's name."""
     is_deleted: bool
     """Whether its Node object is gone, too."""

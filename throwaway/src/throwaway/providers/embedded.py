@@ -1,5 +1,6 @@
 """The cluster of this package: nodes in namespaces of this Linux machine."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from throwaway import build, loading, nodes, requirements, sandbox
+from throwaway import build, loading, requirements, sandbox
 from throwaway import cluster as clusters
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
@@ -90,15 +91,12 @@ class Embedded(Provider):
             checked(f"loading {tar.name} into {node}", done)
 
     def change_node(self, change: NodeChange, name: str) -> str:
-        """See `Provider`."""
-        cluster = clusters.find_or_fail(self.name)  # with the nodes that it has now
-        if change == "add":
-            return nodes.add(cluster, name, lambda _: None).name
-        if change == "start":
-            nodes.start(cluster, name, lambda _: None)
-        else:
-            (nodes.stop if change == "stop" else nodes.delete)(cluster, name)
-        return name
+        """See `Provider`; a process of its own, as `node_command`'s."""
+        own = [sys.executable, "-P", "-m", "throwaway", "node", change, "--output=json", f"--name={self.name}"]
+        done = subprocess.run([*own, *filter(None, [name])], capture_output=True, text=True)
+        if done.returncode:
+            raise ThrowawayError(done.stderr.strip().splitlines()[-1].removeprefix("throwaway: "))
+        return str(json.loads(done.stdout)["name"])
 
     @property
     def network(self) -> Callable[[], None]:

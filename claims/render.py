@@ -1,0 +1,137 @@
+"""What readers see of claims: the mark in a page, and the page on which all proofs are listed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from claims.find import MODES, Claim, Proof
+from claims.results import Result
+
+_LINK = re.compile(r'<a href="proof:([a-z0-9-]+)">✓</a>')
+_WORDS = {
+    "proved": "Proved",
+    "failed": "Its proof failed",
+    "stale": "Not proved since its text was changed",
+    "open": "Not proved yet",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a claim stands by now."""
+
+    claim: Claim
+    proofs: Sequence[Proof]
+    """Its proofs."""
+    results: dict[str, Result]
+    """Proxy mode → what became of it there."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The proxy modes in which it is said to hold."""
+        only = {proof.mode for proof in self.proofs}
+        return MODES if "" in only else tuple(mode for mode in MODES if mode in only)
+
+    @property
+    def state(self) -> str:
+        """`proved`, `failed`, `stale` if the sentence is another one now, or `open`."""
+        there = [self.results[mode] for mode in self.modes if mode in self.results]
+        if any(result.outcome == "failed" for result in there):
+            return "failed"
+        if any(result.sentence != self.claim.digest for result in there):
+            return "stale"
+        is_whole = len(there) == len(self.modes) and all(result.outcome == "passed" for result in there)
+        return "proved" if is_whole else "open"
+
+    @property
+    def verdict(self) -> str:
+        """The same in a sentence for readers, with where and when."""
+        passed = [(mode, self.results[mode]) for mode in self.modes if mode in self.results]
+        if self.state != "proved":
+            return f"{_WORDS[self.state]}."
+        versions = " and ".join(sorted({result.kubernetes for _, result in passed}))
+        day = max(result.when for _, result in passed)[:10]
+        modes = " and ".join(mode for mode, _ in passed)
+        only = "" if len(self.modes) == len(MODES) else " It is said of that mode only."
+        return f"Proved on Kubernetes {versions} with kube-proxy in {modes} mode, {day}.{only}"
+
+
+def standings(
+    claims: Sequence[Claim], proofs: Sequence[Proof], results: dict[str, dict[str, Result]]
+) -> list[Standing]:
+    """How each claim stands."""
+    return [
+        Standing(claim, [proof for proof in proofs if claim.id in proof.claims], results.get(claim.id, {}))
+        for claim in claims
+    ]
+
+
+def marks(html: str, by_id: dict[str, Standing], proofs_page: str) -> str:
+    """A page's HTML with its marks made into buttons; `proofs_page` is where the page of proofs is, seen from it."""
+    return _LINK.sub(lambda link: _mark(by_id[link[1]], proofs_page), html)
+
+
+def _mark(standing: Standing, proofs_page: str) -> str:
+    claim = standing.claim
+    sign = {"proved": "✓", "failed": "✗"}.get(standing.state, "?")
+    done = "".join(f"<span>{_told(proof)}</span>" for proof in standing.proofs)
+    return (
+        f'<span class="claim claim-{standing.state}" data-search-exclude>'
+        f'<button type="button" aria-label="{_WORDS[standing.state]}. How?" aria-describedby="why-{claim.id}">{sign}'
+        f'</button><span class="claim-why" role="tooltip" id="why-{claim.id}"><b>{standing.verdict}</b>{done}'
+        f'<a href="{proofs_page}#{claim.id}">This proof among all</a></span></span>'
+    )
+
+
+def _told(proof: Proof) -> str:
+    if not proof.name:
+        return "A snippet of this page shows it: it is run, and what it prints is compared."
+    return f"{_words(proof.what)} <i>If it were not so:</i> {_words(proof.control)}"
+
+
+def _words(text: str) -> str:
+    """Text with `code` in it, as HTML."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+
+
+def summary(all_standings: Sequence[Standing]) -> str:
+    """How many claims there are, and how they stand, as HTML."""
+    counts = {state: sum(each.state == state for each in all_standings) for state in _WORDS}
+    words = {
+        "proved": "proved",
+        "failed": "whose proof failed",
+        "stale": "with another text since",
+        "open": "not proved yet",
+    }
+    said = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
+    one_mode = sum(len(each.modes) == 1 for each in all_standings)
+    several = f" {one_mode} are said of one proxy mode only." if one_mode else ""
+    return f'<p class="proof-summary"><b>{len(all_standings)} claims</b>: {said}.{several}</p>'
+
+
+def listed(standing: Standing, page: str) -> str:
+    """A claim with its proofs and results, as HTML for the page of proofs; `page` is where the claim's own page is."""
+    claim = standing.claim
+    rows = "".join(_row(mode, standing) for mode in MODES)
+    proofs = "".join(
+        f"<li>{_told(proof)} <span class=proof-place>{escape(proof.place)}</span></li>" for proof in standing.proofs
+    )
+    return (
+        f'<div class="proof claim-{standing.state}" id="{claim.id}">'
+        f'<p><a href="{page}#why-{claim.id}">{escape(claim.text)}.</a></p>'
+        f'<p class="proof-results">{rows}</p><ul>{proofs}</ul></div>'
+    )
+
+
+def _row(mode: str, standing: Standing) -> str:
+    if mode not in standing.modes:
+        return f'<span class="proof-none">{mode}: not said of this mode</span>'
+    result = standing.results.get(mode)
+    if result is None:
+        return f'<span class="proof-none">{mode}: not proved yet</span>'
+    if result.outcome != "passed":
+        reason = f", {escape(result.reason)}" if result.reason else ""
+        return f'<span class="proof-none">{mode}: {result.outcome}{reason}</span>'
+    stale = "" if result.sentence == standing.claim.digest else ", with another text"
+    return f"<span>{mode}: passed{stale} on {result.kubernetes}, {result.when[:10]}, {result.seconds:.1f} s</span>"

@@ -1,0 +1,142 @@
+"""Every claim of a page has a proof, and every proof a claim; and what is wrong with one is said with its place."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from claims import results
+from claims.find import ClaimError, claims_and_proofs, find_claims
+from claims.results import Result
+
+ROOT = Path(__file__).parents[1]
+PROVED = '''
+@proof("pods-come-and-go", control="They stay.")
+def test_it(world: World) -> None:
+    """Deletes a Pod."""
+'''
+
+
+def test_every_claim_has_a_proof_and_every_proof_a_claim() -> None:
+    claims, _ = claims_and_proofs(ROOT)
+    assert claims
+
+
+def test_the_results_are_what_their_schema_says() -> None:
+    results.read(ROOT / results.FILE)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site with one page that makes one claim, and its proof."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "tests/proofs").mkdir(parents=True)
+    (tmp_path / "docs/page.md").write_text("# Page\n\nPods come and go [✓](proof:pods-come-and-go).\n")
+    (tmp_path / "tests/proofs/test_page.py").write_text(PROVED)
+    return tmp_path
+
+
+def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
+    page = site / "docs/page.md"
+    page.write_text(
+        "Not this. A **Service** of\ntype [`NodePort`](x.md) has a port [✓](proof:a-1). Nor this. And an"
+        " address [✓](proof:a-2).\n"
+        "\n"
+        "- One thing is so [✓](proof:a-3)\n"
+        "- Another\n  one is not; see `a.b` [✓](proof:a-4).\n"
+        "\n"
+        "| Cell one | It says no [✓](proof:a-5) | and that it is so [✓](proof:a-6) |\n"
+        "\n"
+        "```python\nx  # [✓](proof:not-there)\n```\n"
+        "\n"
+        "With `[✓](proof:code-1)` a claim is marked.\n"
+    )
+    assert [(claim.id, claim.text, claim.line) for claim in find_claims(page, site)] == [
+        ("a-1", "A Service of type NodePort has a port", 2),
+        ("a-2", "And an address", 2),
+        ("a-3", "One thing is so", 4),
+        ("a-4", "Another one is not; see a.b", 6),
+        ("a-5", "It says no", 8),
+        ("a-6", "and that it is so", 8),
+    ]
+
+
+def test_a_fence_can_be_a_proof(site: Path) -> None:
+    (site / "tests/proofs/test_page.py").write_text("")
+    page = site / "docs/page.md"
+    page.write_text(page.read_text() + '\n``` { .python proves="pods-come-and-go" }\n1\n```\n')
+    (proof,) = claims_and_proofs(site)[1]
+    assert (proof.claims, proof.place) == (("pods-come-and-go",), "docs/page.md:5")
+
+
+@pytest.mark.parametrize(
+    ("page", "test", "complaint"),
+    [
+        ("Pods come and go.", PROVED, "tests/proofs/test_page.py:3: no page makes the claim pods-come-and-go"),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go). They do so often [✓](proof:pods-often).",
+            PROVED,
+            "docs/page.md:1: the claim pods-often has no proof",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).\n\nThey come and go [✓](proof:pods-come-and-go).",
+            PROVED,
+            "docs/page.md:3: the id pods-come-and-go is used at docs/page.md:1 already",
+        ),
+        ("Pods come and go [✓](proof:Pods).", PROVED, "docs/page.md:1: 'Pods' is no id of a claim"),
+        (
+            "Pods come [✓](proof:pods-come) and go.",
+            PROVED,
+            "docs/page.md:1: the mark of pods-come is inside a sentence",
+        ),
+        (
+            "[✓](proof:pods-come-and-go)",
+            PROVED,
+            "docs/page.md:1: before the mark of pods-come-and-go there is no sente",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED.replace('"""Deletes a Pod."""', "pass"),
+            "tests/proofs/test_page.py:3: test_it has no docstring",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED.replace("They stay.", " "),
+            "tests/proofs/test_page.py:3: test_it has no control",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED.replace('stay."', 'stay.", mode="ipvs"'),
+            "tests/proofs/test_page.py:3: there is no proxy mode 'ipvs'",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED + "def test_more(): ...",
+            "tests/proofs/test_page.py:5: test_more proves nothing",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(site: Path, page: str, test: str, complaint: str) -> None:
+    (site / "docs/page.md").write_text(page)
+    (site / "tests/proofs/test_page.py").write_text(test)
+    with pytest.raises(ClaimError) as error:
+        claims_and_proofs(site)
+    assert str(error.value).startswith(complaint)
+
+
+def test_results_of_one_mode_leave_those_of_the_other_and_go_with_their_claims(tmp_path: Path) -> None:
+    file = tmp_path / "proofs.json"
+    result = Result("passed", "0" * 16, "v1.37.2", "2026-11-23T20:15Z", 1.5)
+    old = {"a-1": {"iptables": result}, "a-2": {"iptables": result}}
+    results.write(file, results.merge({}, old, {"a-1", "a-2"}))
+    new = {"a-1": {"nftables": Result("failed", "1" * 16, "v1.37.2", "2026-11-23T20:16Z", 2)}}
+    merged = results.merge(results.read(file), new, {"a-1"})
+    assert merged == {"a-1": {"iptables": result} | new["a-1"]}
+
+
+def test_a_file_that_was_written_by_hand_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "proofs.json"
+    file.write_text(json.dumps({"claims": {"a-1": {"nftables": {"outcome": "sure"}}}}))
+    with pytest.raises(jsonschema.ValidationError):
+        results.read(file)
