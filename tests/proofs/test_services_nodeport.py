@@ -1,7 +1,6 @@
 """Proofs of docs/kubernetes/resources/services-nodeport.md."""
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -10,12 +9,11 @@ from itertools import pairwise
 import pytest
 
 from proofs import proof
+from proofs.chance import ALPHA, p_of_even_spread
 from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, spread, wait_for
 
 UNUSED = 29999
 """A port of the Nodes that nobody uses."""
-ALPHA = 1e-6
-"""How probable it may be that chance alone fails a test of chance."""
 
 
 def node_port(service: object) -> int:
@@ -187,12 +185,6 @@ def test_ports_are_taken_at_random_from_30086_on(world: World) -> None:
     assert max(taken) <= 32767
     assert taken != sorted(taken)
     assert max(taken) - min(taken) > 2000  # p < 1e-20 for 300 ports at random
-
-
-def p_of_even_spread(counts: list[int]) -> float:
-    """How probable it is that two Pods at random get counts as uneven as these (chi-square, one degree of freedom)."""
-    mean = sum(counts) / 2
-    return math.erfc(math.sqrt(sum((count - mean) ** 2 / mean for count in counts) / 2))
 
 
 @proof(

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from kubernetes import client
 from kubernetes.stream import stream
@@ -160,10 +159,9 @@ class World:
 
     def failure(self, url: str, pod: str = "", seconds: float = 1) -> str:
         """How a connection from a Pod fails: "refused", "timeout", "unreachable", "name not found"; else ""."""
-        code = self.run(f"curl -s -o /dev/null --globoff --max-time {seconds} '{url}'; echo $?", pod).split()[-1]
-        if code == "7":  # curl says no more than that there is no connection; nc has the kernel's words
-            place = urlsplit(url)
-            said = self.run(f"nc -w {seconds:.0f} {place.hostname} {place.port or 80} </dev/null 2>&1 || true", pod)
+        said = self.run(f"curl -sv -o /dev/null --globoff --max-time {seconds} '{url}' 2>&1; echo $?", pod)
+        code = said.split()[-1]
+        if code == "7":  # no connection; the kernel's words for it are among curl's
             return "refused" if "refused" in said else "unreachable" if "unreachable" in said else said
         return {"0": "", "28": "timeout", "6": "name not found"}.get(code, f"curl's exit code {code}")
 

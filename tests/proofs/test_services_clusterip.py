@@ -1,0 +1,187 @@
+"""Proofs of docs/kubernetes/resources/services-clusterip.md."""
+
+import time
+from itertools import pairwise
+
+from proofs import proof
+from proofs.chance import ALPHA, p_of_even_spread
+from proofs.world import POD_PORT, World, outside_failure, spread, wait_for
+
+UNALLOCATED = "http://10.96.0.200/"
+"""An address of the range that no Service has: it lies where those who ask for none are given one only in the end."""
+
+
+@proof("clusterip-default-type", control="The API server would say another type.")
+def test_without_a_type_a_service_is_a_cluster_ip(world: World) -> None:
+    """Makes a Service without `type`, and one with another type, and reads what they are."""
+    assert world.service().spec.type == "ClusterIP"
+    assert world.service("other", type="NodePort").spec.type == "NodePort"
+
+
+@proof("clusterip-other-namespace", control="The short name would be found from the other namespace, too.")
+def test_from_another_namespace_the_name_needs_its_namespace(world: World) -> None:
+    """Asks DNS for the cluster's own Service `kube-dns`, which is in another namespace, by both names."""
+    assert world.failure("http://kube-dns:9153/", seconds=5) == "name not found"
+    assert world.failure("http://kube-dns.kube-system:9153/", seconds=5) != "name not found"
+    assert world.run("dig +short +search kube-dns.kube-system").strip() == "10.96.0.10"
+
+
+@proof("clusterip-second-range", control="The address would be refused, as it is before the range is there.")
+def test_a_second_range_can_be_added(world: World) -> None:
+    """Asks for an address outside the range, adds a ServiceCIDR, asks again, and connects to it."""
+    (pod,) = world.pods()
+    code, message = world.refusal(clusterIP="10.98.0.5")
+    assert (code, "does not match the current range" in message) == (422, True)
+    cidr = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": world.namespace},
+        "spec": {"cidrs": ["10.98.0.0/24"]},
+    }
+    world.cluster.apply([cidr])
+    try:
+        wait_for(lambda: _made_with(world, "10.98.0.5"), "the address is given")
+        wait_for(lambda: world.ask("http://10.98.0.5/hostname") == [pod.name], "it answers")
+    finally:
+        for service in world.core.list_namespaced_service(world.namespace).items:
+            world.core.delete_namespaced_service(service.metadata.name, world.namespace)
+        world.cluster.delete([cidr])
+
+
+def _made_with(world: World, address: str) -> bool:
+    try:
+        world.refusal(clusterIP=address)
+    except AssertionError:  # it was taken, as `refused`
+        world.patch("refused", selector={"app": "echo"})
+        return True
+    return False
+
+
+@proof(
+    "clusterip-random",
+    control="One Pod would get far more connections than the other, or they would take turns: chi-square tests say so"
+    " with an error probability of one in a million.",
+)
+def test_connections_of_a_pod_go_to_a_pod_at_random(world: World) -> None:
+    """Opens 400 connections from a Pod, counts which of two Pods answers, and how often it is the same as before."""
+    pods = world.pods(count=2)
+    world.service()
+    url = "http://echo/hostname"
+    wait_for(lambda: set(world.ask(url, 20)) == {pod.name for pod in pods}, "both Pods answer")
+    seen = world.ask(url, 400)
+    assert p_of_even_spread(list(spread(seen, pods).values())) > ALPHA
+    again = sum(one == following for one, following in pairwise(seen))
+    assert p_of_even_spread([again, len(seen) - 1 - again]) > ALPHA
+
+
+@proof(
+    "clusterip-not-least-loaded",
+    control="The Pod that is busy would get fewer connections, down to none; a chi-square test says so with an error"
+    " probability of one in a million.",
+)
+def test_a_busy_pod_gets_as_many_connections_as_an_idle_one(world: World) -> None:
+    """Keeps 60 connections to one of two Pods open, and opens 300 more through the Service."""
+    busy, idle = world.pods(count=2)
+    world.service()
+    url = "http://echo/hostname"
+    wait_for(lambda: set(world.ask(url, 20)) == {busy.name, idle.name}, "both Pods answer")
+    hold = f"for i in $(seq 60); do (sleep 30 | nc {busy.address} {POD_PORT} >/dev/null &) ; done"
+    world.run(hold)
+    count = "grep -c ' 01 ' /proc/net/tcp || true"
+    wait_for(lambda: int(world.run(count)) >= 60, "the connections are open")
+    seen = world.ask(url, 300)
+    assert int(world.run(count)) >= 60, "they were open to the end"
+    assert p_of_even_spread(list(spread(seen, (busy, idle)).values())) > ALPHA
+
+
+@proof("clusterip-affinity-times-out", control="The same Pod would answer for ever, as it does without a pause.")
+def test_affinity_ends_after_its_timeout(world: World) -> None:
+    """Sets a timeout of one second, connects 20 times at once, then with pauses of more than a second."""
+    pods = world.pods(count=2)
+    config = {"clientIP": {"timeoutSeconds": 1}}
+    world.service(sessionAffinity="ClientIP", sessionAffinityConfig=config)
+    url = "http://echo/hostname"
+    wait_for(lambda: world.ask(url)[0] in {pod.name for pod in pods}, "a Pod answers")
+    wait_for(lambda: len(set(world.ask(url, 20))) == 1, "one Pod answers without pauses")
+    seen: set[str] = set()
+
+    def both_answer() -> bool:
+        time.sleep(1.3)  # what is tried: a client that is silent for this long
+        seen.update(world.ask(url))
+        return len(seen) == 2
+
+    wait_for(both_answer, "another Pod answers after a pause")
+
+
+@proof("clusterip-nowhere", control="A link of a Node would have the address, or a socket be bound to it.")
+def test_nobody_has_the_address(world: World) -> None:
+    """Looks for a Service's address among the addresses and listening sockets of all Nodes."""
+    world.pods()
+    address = world.service().spec.cluster_ip
+    wait_for(lambda: world.ask(f"http://{address}/hostname") != [""], "it answers")
+    for node, own in world.nodes.items():
+        told = world.cluster.exec(node, ["sh", "-c", "ip -brief address; ss -Hltn"])
+        assert own in told
+        assert address not in told
+
+
+@proof("clusterip-hairpin", control="The connection would get no answer.")
+def test_a_pod_reaches_itself_by_its_service(world: World) -> None:
+    """Has a Pod ask a Service of which it is the only endpoint."""
+    (toolbox,) = [world.toolbox()]
+    labels = {"metadata": {"labels": {"app": "self"}}}
+    world.core.patch_namespaced_pod(toolbox.name, world.namespace, labels)
+    world.service("self")
+    world.run(f"(nc -ll -p {POD_PORT} -e hostname >/dev/null 2>&1 &)")
+    wait_for(lambda: world.run("nc -w 2 self 80 </dev/null || true").strip() == toolbox.name, "it reaches itself")
+
+
+@proof(
+    "clusterip-internal-local",
+    "clusterip-internal-local-none",
+    control="The client would meet the other Node's Pod, as it does with the policy Cluster.",
+)
+def test_internal_traffic_policy_local(world: World) -> None:
+    """Starts a Pod on each of two Nodes and asks from the first one, then without a Pod there, with both policies."""
+    near, far = (world.pods(name, node=node, labels={"app": "echo"})[0] for name, node in NEAR_AND_FAR)
+    world.service()
+    toolbox = world.toolbox("worker1").name
+    url = "http://echo/hostname"
+    wait_for(lambda: set(world.ask(url, 30, toolbox)) == {near.name, far.name}, "both answer")
+    world.patch("echo", internalTrafficPolicy="Local")
+    wait_for(lambda: world.ask(url, 30, toolbox) == [near.name] * 30, "the near one alone answers")
+    world.delete_pod(near)
+    wait_for(lambda: set(world.ask(url, 5, toolbox, seconds=0.5)) == {""}, "nobody answers")
+    world.patch("echo", internalTrafficPolicy="Cluster")
+    wait_for(lambda: world.ask(url, 5, toolbox) == [far.name] * 5, "the far one answers")
+
+
+NEAR_AND_FAR = (("near", "worker1"), ("far", "worker2"))
+
+
+@proof("clusterip-wrong-port-nftables", mode="nftables", control="The connection would wait until its time is up.")
+def test_another_port_is_refused(world: World) -> None:
+    """Asks a Service at a port that it does not have."""
+    assert _failure_at_another_port(world) == "refused"
+
+
+@proof("clusterip-wrong-port-iptables", mode="iptables", control="The connection would be refused at once.")
+def test_at_another_port_nobody_answers(world: World) -> None:
+    """Asks a Service at a port that it does not have, for a second."""
+    assert _failure_at_another_port(world) == "timeout"
+
+
+def _failure_at_another_port(world: World) -> str:
+    (pod,) = world.pods()
+    address = world.service().spec.cluster_ip
+    wait_for(lambda: world.ask(f"http://{address}/hostname") == [pod.name], "the Service's own port answers")
+    return world.failure(f"http://{address}:81/")
+
+
+@proof("clusterip-unallocated", control="The connection would be refused at once, as one to a Service without Pods is.")
+def test_at_an_address_of_no_service_nobody_answers(world: World) -> None:
+    """Asks an address of the range that no Service has for a second, and a Service without Pods."""
+    assert world.failure(UNALLOCATED) == "timeout"
+    world.service("nobody")
+    wait_for(lambda: world.failure("http://nobody/") == "refused", "that of a Service is refused")
+    assert outside_failure(UNALLOCATED) != ""
