@@ -204,5 +204,5 @@ def _sentence(text: str) -> str:
     cell = re.sub(r"^\s*([-*+]|\d+\.) ", "", cell)
     start = max((end.end() for end in _SENTENCE_END.finditer(cell)), default=0)
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell[start:])
-    plain = re.sub(r"(\*\*|\*|`)", "", plain)
-    return " ".join(plain.split())
+    plain = " ".join(re.sub(r"\*\*|\*|`|<[^>]*>", "", plain).split())
+    return plain[:1].upper() + plain[1:]

@@ -8,7 +8,7 @@ from html import escape
 from claims.find import MODES, Claim, Proof
 from claims.results import Result
 
-_LINK = re.compile(r'<a href="proof:([a-z0-9-]+)">✓</a>')
+_LINK = re.compile(r'\s*<a href="proof:([a-z0-9-]+)">✓</a>')
 _WORDS = {
     "proved": "Proved",
     "failed": "Its proof failed",

@@ -40,6 +40,7 @@ def site(tmp_path: Path) -> Path:
 def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
     page = site / "docs/page.md"
     page.write_text(
+        '<p class="lead" markdown>\nFirst it is so [✓](proof:a-0).\n</p>\n\n'
         "Not this. A **Service** of\ntype [`NodePort`](x.md) has a port [✓](proof:a-1). Nor this. And an"
         " address [✓](proof:a-2).\n"
         "\n"
@@ -53,12 +54,13 @@ def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
         "With `[✓](proof:code-1)` a claim is marked.\n"
     )
     assert [(claim.id, claim.text, claim.line) for claim in find_claims(page, site)] == [
-        ("a-1", "A Service of type NodePort has a port", 2),
-        ("a-2", "And an address", 2),
-        ("a-3", "One thing is so", 4),
-        ("a-4", "Another one is not; see a.b", 6),
-        ("a-5", "It says no", 8),
-        ("a-6", "and that it is so", 8),
+        ("a-0", "First it is so", 2),
+        ("a-1", "A Service of type NodePort has a port", 6),
+        ("a-2", "And an address", 6),
+        ("a-3", "One thing is so", 8),
+        ("a-4", "Another one is not; see a.b", 10),
+        ("a-5", "It says no", 12),
+        ("a-6", "And that it is so", 12),
     ]
 
 

@@ -85,9 +85,8 @@ def test_a_busy_pod_gets_as_many_connections_as_an_idle_one(world: World) -> Non
     world.service()
     url = "http://echo/hostname"
     wait_for(lambda: set(world.ask(url, 20)) == {busy.name, idle.name}, "both Pods answer")
-    hold = f"for i in $(seq 60); do (sleep 30 | nc {busy.address} {POD_PORT} >/dev/null &) ; done"
-    world.run(hold)
-    count = "grep -c ' 01 ' /proc/net/tcp || true"
+    world.run(f"for i in $(seq 60); do (sleep 60 | nc {busy.address} {POD_PORT}) >/dev/null 2>&1 </dev/null & done")
+    count = "grep -c ' 01 ' /proc/net/tcp || true"  # established ones, see proc_net_tcp(5)
     wait_for(lambda: int(world.run(count)) >= 60, "the connections are open")
     seen = world.ask(url, 300)
     assert int(world.run(count)) >= 60, "they were open to the end"
