@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -15,7 +16,7 @@ from typing import IO
 
 @dataclass
 class CommandLine:
-    """`throwaway` as a program; ends every cluster that it was asked to start."""
+    """`throwaway` as a program."""
 
     started: set[str] = field(default_factory=set)
     """Names given to `up`."""
@@ -43,6 +44,11 @@ class CommandLine:
             start_new_session=True,
         )
 
+    def end(self) -> None:
+        """End every cluster that was asked for."""
+        for name in self.started:
+            self("down", "--name", name)
+
 
 def next_line(process: "subprocess.Popen[str]", seconds: float = 60) -> str:
     """The next line that a program prints; it is killed, and "" returned, when none has come after so many seconds."""
@@ -60,6 +66,24 @@ def _next_line(process: "subprocess.Popen[str]", stream: "IO[str] | None", secon
     timer.start()
     try:
         return stream.readline()
+    finally:
+        timer.cancel()
+
+
+def rest(process: "subprocess.Popen[str]", seconds: float = 60) -> tuple[str, str]:
+    """What a program prints, and complains of, after the lines that were read, until it ends; killed after so long.
+
+    `Popen.communicate` would lose what Python has read ahead of those lines.
+    """
+    assert process.stdout and process.stderr
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            complaints = pool.submit(process.stderr.read)
+            output = process.stdout.read()
+            process.wait()
+            return output, complaints.result()
     finally:
         timer.cancel()
 

@@ -177,11 +177,13 @@ def outside(url: str, seconds: float = 2) -> str:
 
 
 def outside_failure(url: str, seconds: float = 1) -> str:
-    """How a connection from outside fails: "refused", "timeout" or the kernel's words; "" if it does not."""
+    """How a connection from outside fails: "refused", "timeout", "reset" or the kernel's words; "" if it does not."""
     try:
         outside(url, seconds)
     except TimeoutError:
         return "timeout"
+    except ConnectionResetError:  # the connection stood already
+        return "reset"
     except urllib.error.HTTPError:
         return ""
     except urllib.error.URLError as error:

@@ -11,22 +11,23 @@ from command_line import CommandLine
 from workshop import Workshop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def throwaway() -> Iterator[CommandLine]:
-    """The command line; its clusters end with the session."""
+    """The command line; the clusters of a module end with the module, since a machine has room for a few."""
     command_line = CommandLine()
     yield command_line
-    for name in command_line.started:
-        command_line("down", "--name", name)
+    command_line.end()
 
 
 @pytest.fixture(scope="session")
-def cluster_name(throwaway: CommandLine) -> str:
+def cluster_name() -> Iterator[str]:
     """The name of a running cluster of three nodes, for tests that leave it as it was."""
     name = f"test-{os.getpid()}"
-    done = throwaway("up", "--name", name)
+    command_line = CommandLine()
+    done = command_line("up", "--name", name)
     assert done.returncode == 0, done.stderr
-    return name
+    yield name
+    command_line.end()
 
 
 @pytest.fixture(scope="session")

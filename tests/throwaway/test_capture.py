@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually, next_complaint, next_line
+from command_line import CommandLine, descendants, eventually, next_complaint, next_line, rest
 from echo_service import NODE_PORT, POD_PORT, answer, deploy, remove
 from throwaway import capture
 from throwaway.names import Names
@@ -35,7 +35,7 @@ def start(throwaway: CommandLine, name: str, *arguments: str) -> "subprocess.Pop
 
 def ended(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
     """The packets of a capture with JSON that ends by itself."""
-    output, error = process.communicate(timeout=60)
+    output, error = rest(process)
     assert process.returncode == 0, error
     return [json.loads(line) for line in output.splitlines()]
 
@@ -88,9 +88,9 @@ def test_the_file_has_the_packets_that_were_shown(
     answer(throwaway, cluster_name, WORKER1)
     shown = [next_line(process) for _ in range(6)]
     process.send_signal(signal.SIGINT)
-    rest = ended(process)
+    more = ended(process)
     read = subprocess.run(["tcpdump", "-n", "-r", file], capture_output=True, text=True, check=True)
-    assert len(read.stdout.splitlines()) == len(shown) + len(rest)
+    assert len(read.stdout.splitlines()) == len(shown) + len(more)
     assert file.stat().st_uid == os.getuid()
 
 
@@ -98,7 +98,7 @@ def test_in_words_a_question_to_dns_can_be_read(throwaway: CommandLine, cluster_
     process = start(throwaway, cluster_name, "--count", "1", "udp dst port 53")
     dig = ("dig", "+short", "@10.96.0.10", "kubernetes.default.svc.cluster.local")
     throwaway("exec", "--name", cluster_name, "worker1", "--", *dig)
-    output, error = process.communicate(timeout=60)
+    output, error = rest(process)
     assert " (worker1) → 10.244." in output
     assert ":53 (Pod kube-system/coredns-" in output
     assert "A? kubernetes.default.svc.cluster.local." in output
@@ -115,7 +115,7 @@ def test_a_killed_capture_leaves_no_process(throwaway: CommandLine, cluster_name
     started = descendants(process.pid)
     assert len(started) == 5, "itself, and two tcpdumps, each with a process in between"
     process.kill()
-    process.communicate()
+    rest(process)
     eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], "all have ended", 20)
 
 
@@ -147,7 +147,7 @@ def test_what_an_earlier_capture_has_written_is_not_lost_to_a_wrong_filter(
 def test_a_disk_that_is_full_is_said(throwaway: CommandLine, cluster_name: str) -> None:
     process = start(throwaway, cluster_name, "--count", "1", "--write", "/dev/full", "udp dst port 53")
     throwaway("exec", "--name", cluster_name, "worker1", "--", "dig", "+short", "@10.96.0.10", "kubernetes.default")
-    _, error = process.communicate(timeout=60)
+    _, error = rest(process)
     assert process.returncode == 1
     assert error == "throwaway: not all packets were written: /dev/full: No space left on device\n"
 

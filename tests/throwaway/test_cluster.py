@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually, next_line, sandbox_processes
+from command_line import CommandLine, descendants, eventually, next_line, rest, sandbox_processes
 from host import host_state
 from throwaway import build, sandbox
 from throwaway.plan import PROXY_MODES
@@ -184,7 +184,7 @@ def test_ctrl_c_during_up_takes_everything_back(throwaway: CommandLine) -> None:
     assert process.stderr
     next(line for line in process.stderr if line.startswith("starting the nodes"))
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = rest(process, 30)
     assert "Traceback" not in error
     assert process.returncode != 0
     assert not sandbox_processes(name)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from command_line import CommandLine, eventually, next_line
+from command_line import CommandLine, eventually, next_line, rest
 
 
 def test_tail_prints_the_last_lines(throwaway: CommandLine, cluster_name: str) -> None:
@@ -32,7 +32,7 @@ def test_follow_prints_what_is_written_until_ctrl_c_or_the_clusters_end(throwawa
     both[0].send_signal(signal.SIGINT)
     throwaway("down", "--name", name)
     for process in both:
-        _, error = process.communicate(timeout=20)
+        _, error = rest(process, 20)
         assert (process.returncode, error) == (0, "")
 
 

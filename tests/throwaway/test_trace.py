@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from command_line import CommandLine, eventually, next_complaint, next_line
+from command_line import CommandLine, eventually, next_complaint, next_line, rest
 from echo_service import NODE_PORT, POD_PORT, answer, deploy, kubectl
 from throwaway import trace
 from throwaway.plan import PROXY_MODES
@@ -51,7 +51,7 @@ def start(throwaway: CommandLine, cluster: Traced, *arguments: str) -> "subproce
 
 def ended(process: "subprocess.Popen[str]") -> str:
     """What a trace has printed that ends by itself."""
-    output, error = process.communicate(timeout=60)
+    output, error = rest(process)
     assert process.returncode == 0, error
     return output
 
@@ -144,7 +144,7 @@ def test_however_it_ends_its_table_is_gone(throwaway: CommandLine, cluster: Trac
     process = start(throwaway, cluster, "--port", "1")
     assert len(tables(throwaway, cluster)) == 1
     process.send_signal(how)
-    _, error = process.communicate(timeout=30)
+    _, error = rest(process, 30)
     assert process.returncode == (0 if how == signal.SIGINT else -how)
     assert "Traceback" not in error
     eventually(lambda: not tables(throwaway, cluster), "the table is gone", 20)
@@ -184,7 +184,7 @@ def test_rules_of_an_iptables_that_cannot_be_traced_are_said_to_be(throwaway: Co
     on_worker1(f"mount --bind {legacy} {own}")
     try:
         process = throwaway.start("trace", "--name", cluster.name, "worker1", "--port", "1", "--seconds", "0.5")
-        _, error = process.communicate(timeout=60)
+        _, error = rest(process)
     finally:
         on_worker1(f"umount {own}")
     assert error.startswith("This machine's iptables is the legacy one: its rules cannot be traced")
