@@ -202,7 +202,8 @@ def _sentence(text: str) -> str:
     text = text[max((mark.end() for mark in MARK.finditer(text)), default=0) :].lstrip(" .:;,)")
     cell = text.rpartition("|")[2] if text.lstrip().startswith("|") or "|" in text.split("\n")[-1] else text
     cell = re.sub(r"^\s*([-*+]|\d+\.) ", "", cell)
-    start = max((end.end() for end in _SENTENCE_END.finditer(cell)), default=0)
+    without_code = re.sub(r"`[^`]*`", lambda code: "`" * len(code[0]), cell)  # in which a colon ends no sentence
+    start = max((end.end() for end in _SENTENCE_END.finditer(without_code)), default=0)
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell[start:])
     plain = " ".join(re.sub(r"\*\*|\*|`|<[^>]*>", "", plain).split())
     return plain[:1].upper() + plain[1:]

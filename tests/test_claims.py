@@ -44,7 +44,7 @@ def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
         "Not this. A **Service** of\ntype [`NodePort`](x.md) has a port [✓](proof:a-1). Nor this. And an"
         " address [✓](proof:a-2).\n"
         "\n"
-        "- One thing is so [✓](proof:a-3)\n"
+        "- One thing, `port: 80`, is so [✓](proof:a-3)\n"
         "- Another\n  one is not; see `a.b` [✓](proof:a-4).\n"
         "\n"
         "| Cell one | It says no [✓](proof:a-5) | and that it is so [✓](proof:a-6) |\n"
@@ -57,7 +57,7 @@ def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
         ("a-0", "First it is so", 2),
         ("a-1", "A Service of type NodePort has a port", 6),
         ("a-2", "And an address", 6),
-        ("a-3", "One thing is so", 8),
+        ("a-3", "One thing, port: 80, is so", 8),
         ("a-4", "Another one is not; see a.b", 10),
         ("a-5", "It says no", 12),
         ("a-6", "And that it is so", 12),

@@ -18,7 +18,11 @@ def test_a_service_without_pods_is_valid(world: World) -> None:
     assert (code, "spec.ports: Required value" in message) == (422, True)
 
 
-@proof("services-headless-without-port", control="It would be refused, as the same Service with an address is.")
+@proof(
+    "services-headless-without-port",
+    "myths-no-port",
+    control="It would be refused, as the same Service with an address is.",
+)
 def test_a_headless_service_needs_no_port(world: World) -> None:
     """Makes a headless Service without a port, and reads which ports it has."""
     assert not world.service("headless", clusterIP="None", ports=None).spec.ports
@@ -61,7 +65,11 @@ def test_a_named_target_port_is_another_number_in_each_pod(world: World) -> None
     wait_for(lambda: set(world.ask(HTTP, 20)) == {"on-8080-0", "on-9090-0"}, "both answer")
 
 
-@proof("services-container-port-is-a-note", control="The Pod would not be reached without `containerPort`.")
+@proof(
+    "services-container-port-is-a-note",
+    "myths-container-port",
+    control="The Pod would not be reached without `containerPort`.",
+)
 def test_container_port_changes_nothing(world: World) -> None:
     """Asks for a Pod that declares no port, and for one that declares another port than the one it listens on."""
     (without,) = world.pods("without", labels={"app": "echo"})
@@ -72,7 +80,9 @@ def test_container_port_changes_nothing(world: World) -> None:
     wait_for(lambda: set(world.ask(HTTP, 20)) == {without.name, other.name}, "both answer")
 
 
-@proof("services-same-number-tcp-udp", control="It would be refused, as the same number twice for TCP is.")
+@proof(
+    "services-same-number-tcp-udp", "myths-tcp-udp", control="It would be refused, as the same number twice for TCP is."
+)
 def test_one_number_for_two_protocols(world: World) -> None:
     """Makes a Service with port 53 for TCP and for UDP, and one with port 53 twice for TCP."""
     ports = [{"name": name, "port": 53, "protocol": name.upper()} for name in ("tcp", "udp")]
@@ -142,6 +152,7 @@ def test_dns_knows_a_service_by_its_names(world: World) -> None:
 
 @proof(
     "services-environment-variables",
+    "myths-environment",
     control="The Pod would have the later Service's variables, as it has the earlier one's.",
 )
 def test_a_pod_has_the_services_of_its_start_in_its_environment(world: World) -> None:

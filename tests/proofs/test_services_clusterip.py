@@ -18,7 +18,11 @@ def test_without_a_type_a_service_is_a_cluster_ip(world: World) -> None:
     assert world.service("other", type="NodePort").spec.type == "NodePort"
 
 
-@proof("clusterip-other-namespace", control="The short name would be found from the other namespace, too.")
+@proof(
+    "clusterip-other-namespace",
+    "myths-short-name",
+    control="The short name would be found from the other namespace, too.",
+)
 def test_from_another_namespace_the_name_needs_its_namespace(world: World) -> None:
     """Asks DNS for the cluster's own Service `kube-dns`, which is in another namespace, by both names."""
     assert world.failure("http://kube-dns:9153/", seconds=5) == "name not found"
@@ -76,6 +80,7 @@ def test_connections_of_a_pod_go_to_a_pod_at_random(world: World) -> None:
 
 @proof(
     "clusterip-not-least-loaded",
+    "myths-least-connections",
     control="The Pod that is busy would get fewer connections, down to none; a chi-square test says so with an error"
     " probability of one in a million.",
 )
@@ -124,7 +129,7 @@ def test_nobody_has_the_address(world: World) -> None:
         assert address not in told
 
 
-@proof("clusterip-hairpin", control="The connection would get no answer.")
+@proof("clusterip-hairpin", "myths-hairpin", control="The connection would get no answer.")
 def test_a_pod_reaches_itself_by_its_service(world: World) -> None:
     """Has a Pod ask a Service of which it is the only endpoint."""
     (toolbox,) = [world.toolbox()]

@@ -25,6 +25,7 @@ def node_port(service: object) -> int:
     "nodeport-every-node",
     "nodeport-wherever-pods-run",
     "nodeport-bare-pods",
+    "myths-only-nodes-with-pods",
     control="No Node would answer but the one that runs the Pod; a port of no Service is refused by all of them.",
 )
 def test_every_node_answers_also_one_without_a_pod(world: World) -> None:
@@ -124,6 +125,7 @@ def answering(world: World, node: str) -> tuple[set[str], set[str]]:
 
 @proof(
     "nodeport-addresses-nftables",
+    "myths-every-address-nftables",
     mode="nftables",
     control="127.0.0.1 and the Node's address among its Pods would answer, too.",
 )
@@ -134,7 +136,12 @@ def test_only_the_primary_address_answers(world: World) -> None:
     assert found == {world.nodes["worker1"]}
 
 
-@proof("nodeport-addresses-iptables", mode="iptables", control="One of the Node's addresses would not answer.")
+@proof(
+    "nodeport-addresses-iptables",
+    "myths-every-address-iptables",
+    mode="iptables",
+    control="One of the Node's addresses would not answer.",
+)
 def test_all_addresses_answer(world: World) -> None:
     """Asks a NodePort at each address that a Node has, on the Node itself."""
     found, every = answering(world, "worker1")
@@ -269,6 +276,7 @@ def test_connections_go_to_the_pods_that_are_left(world: World) -> None:
 @pytest.mark.disturbs
 @proof(
     "nodeport-kube-proxy-stopped",
+    "myths-kube-proxy-stops",
     "nodeport-kube-proxy-learns-nothing",
     control="Connections by this Node would fail as soon as kube-proxy stands still; a Service that is made then would"
     " answer there, as it does at the other Nodes.",

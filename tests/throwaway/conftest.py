@@ -10,23 +10,26 @@ import workshop as workshops
 from command_line import CommandLine
 from workshop import Workshop
 
+SHARED = f"test-{os.getpid()}"
+"""The cluster that all modules share."""
+
 
 @pytest.fixture(scope="module")
 def throwaway() -> Iterator[CommandLine]:
     """The command line; the clusters of a module end with the module, since a machine has room for a few."""
     command_line = CommandLine()
     yield command_line
+    command_line.started.discard(SHARED)
     command_line.end()
 
 
 @pytest.fixture(scope="session")
 def cluster_name() -> Iterator[str]:
     """The name of a running cluster of three nodes, for tests that leave it as it was."""
-    name = f"test-{os.getpid()}"
     command_line = CommandLine()
-    done = command_line("up", "--name", name)
+    done = command_line("up", "--name", SHARED)
     assert done.returncode == 0, done.stderr
-    yield name
+    yield SHARED
     command_line.end()
 
 
