@@ -35,26 +35,28 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """`proved`, `failed`, `stale` if the sentence is another one now, or `open`."""
+        """`proved` (in one mode at least, where it was skipped in the other), `failed`, `stale` or `open`."""
         there = [self.results[mode] for mode in self.modes if mode in self.results]
         if any(result.outcome == "failed" for result in there):
             return "failed"
         if any(result.sentence != self.claim.digest for result in there):
             return "stale"
-        is_whole = len(there) == len(self.modes) and all(result.outcome == "passed" for result in there)
+        is_whole = len(there) == len(self.modes) and any(result.outcome == "passed" for result in there)
         return "proved" if is_whole else "open"
 
     @property
     def verdict(self) -> str:
         """The same in a sentence for readers, with where and when."""
-        passed = [(mode, self.results[mode]) for mode in self.modes if mode in self.results]
         if self.state != "proved":
             return f"{_WORDS[self.state]}."
+        passed = [(mode, self.results[mode]) for mode in self.modes if self.results[mode].outcome == "passed"]
+        skipped = [(mode, self.results[mode]) for mode in self.modes if self.results[mode].outcome == "skipped"]
         versions = " and ".join(sorted({result.kubernetes for _, result in passed}))
         day = max(result.when for _, result in passed)[:10]
         modes = " and ".join(mode for mode, _ in passed)
         only = "" if len(self.modes) == len(MODES) else " It is said of that mode only."
-        return f"Proved on Kubernetes {versions} with kube-proxy in {modes} mode, {day}.{only}"
+        not_there = "".join(f" Not tried in {mode} mode: {result.reason}." for mode, result in skipped)
+        return f"Proved on Kubernetes {versions} with kube-proxy in {modes} mode, {day}.{only}{not_there}"
 
 
 def standings(
@@ -76,10 +78,11 @@ def _mark(standing: Standing, proofs_page: str) -> str:
     claim = standing.claim
     sign = {"proved": "✓", "failed": "✗"}.get(standing.state, "?")
     done = "".join(f"<span>{_told(proof)}</span>" for proof in standing.proofs)
+    verdict = escape(standing.verdict, quote=False)
     return (
         f'<span class="claim claim-{standing.state}" data-search-exclude>'
         f'<button type="button" aria-label="{_WORDS[standing.state]}. How?" aria-describedby="why-{claim.id}">{sign}'
-        f'</button><span class="claim-why" role="tooltip" id="why-{claim.id}"><b>{standing.verdict}</b>{done}'
+        f'</button><span class="claim-why" role="tooltip" id="why-{claim.id}"><b>{verdict}</b>{done}'
         f'<a href="{proofs_page}#{claim.id}">This proof among all</a></span></span>'
     )
 

@@ -164,14 +164,7 @@ def test_a_service_without_a_selector_leads_where_a_slice_says(world: World) -> 
     (pod,) = world.pods()
     world.service(selector=None)
     wait_for(lambda: world.failure(HTTP) == "refused", "nobody is behind it")
-    labels = {"kubernetes.io/service-name": "echo"}
-    own = {
-        "metadata": {"name": "own", "labels": labels},
-        "addressType": "IPv4",
-        "ports": [{"port": POD_PORT}],
-        "endpoints": [{"addresses": [pod.address]}],
-    }
-    world.discovery.create_namespaced_endpoint_slice(world.namespace, own)
+    world.endpoint_slice("echo", POD_PORT, pod.address)
     wait_for(lambda: world.ask(HTTP) == [pod.name], "the Pod is behind it")
 
 

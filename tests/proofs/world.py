@@ -121,6 +121,16 @@ class World:
         slices = self.discovery.list_namespaced_endpoint_slice(self.namespace, label_selector=label).items
         return {endpoint.addresses[0]: endpoint for each in slices for endpoint in each.endpoints or ()}
 
+    def endpoint_slice(self, service: str, port: int, *addresses: str) -> None:
+        """Write an EndpointSlice by hand: a Service without a selector leads to these IPv4 addresses at this port."""
+        own = {
+            "metadata": {"generateName": f"{service}-", "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4",
+            "ports": [{"port": port}],
+            "endpoints": [{"addresses": [address]} for address in addresses],
+        }
+        self.discovery.create_namespaced_endpoint_slice(self.namespace, own)
+
     def patch(self, service: str, **spec: Any) -> Any:
         """Change fields of a Service's spec."""
         return self.core.patch_namespaced_service(service, self.namespace, {"spec": spec})
