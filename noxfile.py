@@ -130,6 +130,8 @@ The cluster is ready. For a shell in which kubectl, curl and Python reach it, ty
 
 The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
 """
+SIDE_BY_SIDE = ("--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder")
+"""How tests share a cluster, see tests/conftest.py. Most of the time they wait, so there are more than processors."""
 OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
 """JUnit's words → pytest's, worst first."""
 
@@ -184,7 +186,9 @@ def run_tests(session: nox.Session, place: str, report: Path | None, *more: str)
         else:
             name = f"test-{place}-{os.getpid()}"
             with cluster(session, name, f"--proxy-mode={place}"):
-                session.run("throwaway", "shell", f"--name={name}", "--", *pytest, "cluster")
+                # What has nothing to do with the mode is run in the first one.
+                which = "cluster" if place == MODES[0] else "cluster and not once"
+                session.run("throwaway", "shell", f"--name={name}", "--", *pytest, which, *SIDE_BY_SIDE)
         return True
     return False
 

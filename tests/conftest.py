@@ -1,10 +1,17 @@
-"""What all tests share: pages as arguments, tests that need a cluster, the list of fences not run."""
+"""What all tests share: pages as arguments, tests that need a cluster and who may use it when, fences not run.
 
+With pytest-xdist (-n 4 --dist loadgroup) tests share a cluster at the same time: each has a namespace of its own. A
+test that is marked `disturbs` has the cluster to itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import recording
+import sharing
 from fences.selection import take_pages
 from throwaway import Cluster, ThrowawayError
 
@@ -16,10 +23,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs a throwaway cluster, so runs under `throwaway shell`")
     config.addinivalue_line("markers", "disturbs: changes Nodes for a while; nothing else may run beside it")
+    config.addinivalue_line("markers", "once: has nothing to do with kube-proxy's mode, so is run in one of them")
     config.addinivalue_line("markers", "proof(*claims, control, mode): proves claims of pages, see tests/proofs")
     take_pages(config)
     if file := config.getoption("--proof-results"):
         config.pluginmanager.register(recording.Recorder(file))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes longest first, and what disturbs others in the end, when nobody has to wait for it."""
+    for item in items:
+        if item.get_closest_marker("disturbs"):
+            item.add_marker(pytest.mark.xdist_group("disturbs"))
+    groups = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("xdist_group"))}
+    sizes = Counter(groups.values())
+    items.sort(key=lambda item: (groups.get(item) == "disturbs", -sizes[groups.get(item, "")]))
+
+
+@pytest.fixture(autouse=True)
+def _share(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep tests from disturbing each other."""
+    if not request.node.get_closest_marker("cluster"):
+        yield
+        return
+    alone = request.node.get_closest_marker("disturbs") is not None
+    with sharing.turn(Cluster.of_shell().kubeconfig, alone):
+        yield
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -40,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if of_pages:
         terminalreporter.section("fences not run")
     for report in of_pages:
-        fence = report.nodeid.partition("[")[2].removesuffix("]")
+        fence = report.nodeid.partition("[")[2].partition("]")[0]  # pytest-xdist writes its group behind
         reason = report.longrepr[2].removeprefix("Skipped: ")
         terminalreporter.line(f"{fence}: {reason}")
 

@@ -14,6 +14,8 @@ from fences.find import Fence
 from throwaway import Cluster
 
 ROOT = Path(__file__).parents[1]
+_PROVES = "proves"
+"""The property of a report that says of which proof it is."""
 
 
 @dataclass
@@ -38,16 +40,26 @@ class Recorder:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if key := _key(item):
-            ran = self._ran.setdefault(key, Ran())
-            ran.seconds += report.duration
-            if report.failed:
-                ran.outcome = "failed"
-            elif report.skipped and ran.outcome == "passed" and isinstance(report.longrepr, tuple):
-                ran.outcome, ran.reason = "skipped", report.longrepr[2].removeprefix("Skipped: ")
+            report.user_properties.append((_PROVES, key))
         return report
 
-    def pytest_sessionfinish(self) -> None:
-        if not self._ran:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a report, in the one process to which all workers of pytest-xdist send theirs."""
+        for name, value in report.user_properties:
+            if name == _PROVES and isinstance(value, (tuple, list)):
+                self._note((str(value[0]), str(value[1])), report)
+
+    def _note(self, key: tuple[str, str], report: pytest.TestReport) -> None:
+        ran = self._ran.setdefault(key, Ran())
+        ran.seconds += report.duration
+        if report.failed:
+            ran.outcome = "failed"
+        elif report.skipped and ran.outcome == "passed" and isinstance(report.longrepr, tuple):
+            ran.outcome, ran.reason = "skipped", report.longrepr[2].removeprefix("Skipped: ")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the results, but for workers, which have a part of them."""
+        if not self._ran or hasattr(session.config, "workerinput"):
             return
         cluster = Cluster.of_shell()
         kubernetes = cluster.kubectl(["version", "-o", "json"])["serverVersion"]["gitVersion"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import neighbours
 import throwaway
 from fences.compare import fail_on_difference
 from fences.find import FenceError
@@ -23,7 +24,8 @@ DEADLINE = 240
 def test_example(program: Path, throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = program.with_suffix(".expected.txt")
     assert expected.exists(), f"{expected.relative_to(ROOT)} is missing; it holds what {program.name} prints"
-    cluster = Cluster(throwaway_cluster.kubeconfig, tmp_path_factory.mktemp("cluster"))
+    scratch = tmp_path_factory.mktemp("cluster")
+    cluster = Cluster(throwaway_cluster.kubeconfig, scratch, neighbours.of_others(program))
     before = cluster.at_rest()
     try:
         folder = tmp_path_factory.mktemp(program.stem)

@@ -16,6 +16,7 @@ import pytest
 from markdown import Markdown
 from pytest_examples import EvalExample
 
+import sharing
 import throwaway
 from fences import python_session
 from fences.console import Shell, read_commands, run_console
@@ -31,7 +32,8 @@ WRONG = sorted(page for page in CASES.glob("*.md") if "<!-- fails at line " in p
 
 def run_pages(*arguments: str | Path, **environment: str | None) -> "subprocess.CompletedProcess[str]":
     """Run tests/test_pages.py as a user does; an environment variable that is None is unset."""
-    merged = {key: value for key, value in (os.environ | environment).items() if value is not None}
+    changed = os.environ | {sharing.ALONE: "1"} | environment
+    merged = {key: value for key, value in changed.items() if value is not None}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_pages.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env=merged, capture_output=True, text=True, timeout=600)
 
@@ -50,10 +52,11 @@ class Wrong:
 def wrong(throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Wrong:
     folder = tmp_path_factory.mktemp("wrong")
     cluster = Cluster(throwaway_cluster.kubeconfig, folder)
-    before = cluster.at_rest()
-    ran = run_pages(*WRONG, f"--junitxml={folder / 'report.xml'}")
-    assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
-    wrong = Wrong(left=cluster.settle(before))
+    with sharing.turn(throwaway_cluster.kubeconfig, alone=True):
+        before = cluster.at_rest()
+        ran = run_pages(*WRONG, f"--junitxml={folder / 'report.xml'}")
+        assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
+        wrong = Wrong(left=cluster.settle(before))
     for test in ElementTree.parse(folder / "report.xml").iter("testcase"):
         page = test.attrib["name"].partition("[")[2].rstrip("]").partition(":")[0]
         for result in test or [ElementTree.Element("passed")]:
@@ -63,6 +66,8 @@ def wrong(throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
 @pytest.mark.parametrize("page", WRONG, ids=lambda page: page.name)
 def test_what_is_wrong_is_named_with_page_and_line(page: Path, wrong: Wrong) -> None:
     expected = re.search(r"<!-- fails at line (\S+): (.*) -->", page.read_text())
@@ -77,11 +82,15 @@ def test_what_is_wrong_is_named_with_page_and_line(page: Path, wrong: Wrong) -> 
 
 
 @pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
 def test_wrong_pages_leave_the_cluster_as_it_was(wrong: Wrong) -> None:
     assert not wrong.left
 
 
 @pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
 def test_a_page_on_which_nothing_is_wrong_passes_and_its_skipped_fences_are_listed() -> None:
     ran = run_pages(CASES / "good.md")
     assert ran.returncode == 0, ran.stdout
@@ -89,6 +98,8 @@ def test_a_page_on_which_nothing_is_wrong_passes_and_its_skipped_fences_are_list
 
 
 @pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
 def test_one_fence_runs_those_above_it_first() -> None:
     page = CASES / "update.after.md"
     needs_imports_of_the_first = find_fences(page)[2]
@@ -97,6 +108,8 @@ def test_one_fence_runs_those_above_it_first() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
 def test_output_is_rewritten_and_then_passes(tmp_path: Path) -> None:
     page = tmp_path / "update.md"
     page.write_text((CASES / "update.before.md").read_text())

@@ -11,11 +11,14 @@ the values of numbered placeholders; so, whichever fence is chosen, those above 
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from pytest_examples import EvalExample
 
+import neighbours
+import sharing
 import throwaway
 from fences.console import read_commands
 from fences.find import Fence, FenceError, check_settings, find_fences
@@ -37,8 +40,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except FenceError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if "fence" in metafunc.fixturenames:
-        fences = [fence for page in pages for fence in page if not fence.is_picture]
-        metafunc.parametrize("fence", fences, ids=str)
+        # The fences of a page share a session, so with pytest-xdist (--dist loadgroup) one worker runs them all.
+        fences = [
+            pytest.param(fence, id=str(fence), marks=pytest.mark.xdist_group(fence.page))
+            for page in pages
+            for fence in page
+            if not fence.is_picture
+        ]
+        metafunc.parametrize("fence", fences)
     if "fences" in metafunc.fixturenames:
         pages = [page for page in pages if page]
         metafunc.parametrize("fences", pages, ids=[page[0].page for page in pages])
@@ -60,12 +69,15 @@ def story_of(
     throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path], Story]]:
     """The story of a page. It lasts until that of another page is asked for."""
-    cluster = Cluster(throwaway_cluster.kubeconfig, tmp_path_factory.mktemp("cluster"))
+    scratch = tmp_path_factory.mktemp("cluster")
     stories: dict[Path, Story] = {}
+    turn = ExitStack()  # a page has Pods between its fences, too, which nobody may disturb
 
     def of(page: Path) -> Story:
         if page not in stories:
             end()
+            turn.enter_context(sharing.turn(throwaway_cluster.kubeconfig, alone=False))
+            cluster = Cluster(throwaway_cluster.kubeconfig, scratch, neighbours.of_others(page))
             stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster)
         return stories[page]
 
@@ -75,6 +87,8 @@ def story_of(
                 stories.pop(page).close()
             except FenceError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
+            finally:
+                turn.close()
 
     yield of
     end()

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,13 @@ Things = dict[Thing, State]
 class Cluster:
     """A cluster, as far as leftovers are concerned."""
 
-    def __init__(self, kubeconfig: Path, scratch: Path) -> None:
-        """Connect, and learn which resources there are; `scratch` is a folder for a cache of them."""
+    def __init__(self, kubeconfig: Path, scratch: Path, others: Collection[str] = ()) -> None:
+        """Connect, and learn which resources there are.
+
+        `scratch` is a folder for a cache of them; `others` are patterns, as in `proof-*`, of the namespaces in which
+        other tests work at the same time. Nothing in those is looked at.
+        """
+        self._others = others
         api_client = config.new_client_from_config(str(kubeconfig))
         cache = str(scratch / "discovery.json")
         self._api: Any = DynamicClient(api_client, cache_file=cache)
@@ -79,7 +86,8 @@ class Cluster:
                 metadata = item["metadata"]
                 namespace = metadata.get("namespace", "")
                 heartbeat = resource.name == "leases" and namespace.startswith("kube-")
-                if heartbeat or "ownerReferences" in metadata:
+                its_namespace = metadata["name"] if resource.kind == "Namespace" else namespace
+                if heartbeat or "ownerReferences" in metadata or self._is_of_others(its_namespace):
                     continue
                 path = resource.path(name=metadata["name"], namespace=namespace or None)
                 node = _node_state(item) if resource.kind == "Node" else ""
@@ -88,8 +96,9 @@ class Cluster:
         return things
 
     def namespaces(self) -> set[str]:
-        """The names of all namespaces."""
-        return {item["metadata"]["name"] for item in self._read("/api/v1/namespaces")["items"]}
+        """The names of all namespaces but those of others."""
+        names = {item["metadata"]["name"] for item in self._read("/api/v1/namespaces")["items"]}
+        return {name for name in names if not self._is_of_others(name)}
 
     def at_rest(self) -> Things:
         """`things`, once all that was deleted has gone. What still is there `DEADLINE` later is included."""
@@ -118,6 +127,9 @@ class Cluster:
             elif thing.kind == "Node":
                 self._reset(thing, json.loads(before[thing].node))
         return self.settle(before) if differences else {}
+
+    def _is_of_others(self, namespace: str) -> bool:
+        return any(fnmatchcase(namespace, pattern) for pattern in self._others)
 
     def _reset(self, node: Thing, state: dict[str, Any]) -> None:
         now = json.loads(_node_state(self._read(node.path)))

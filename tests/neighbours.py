@@ -1,0 +1,26 @@
+"""Namespaces of tests that may run at the same time: what a page or a program leaves behind is not looked for there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROOFS = "proof-"
+"""How the namespaces of proofs begin."""
+
+_MADE = re.compile(
+    r'create_namespace\(\s*\{"metadata": \{"name": "([a-z0-9-]+)"'
+    r"|kubectl create namespace ([a-z0-9-]+)"
+    r'|^NAMESPACE = "([a-z0-9-]+)"',
+    re.MULTILINE,
+)
+
+
+def made_by(file: Path) -> set[str]:
+    """The namespaces that a page or a program makes."""
+    return {name for found in _MADE.findall(file.read_text("utf-8")) for name in found if name}
+
+
+def of_others(own: Path) -> list[str]:
+    """Patterns of the namespaces that all tests but those of one page or program may make."""
+    files = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+    return [f"{PROOFS}*", *sorted({name for file in files for name in made_by(file)} - made_by(own))]
