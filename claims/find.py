@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = re.compile(r"\[✓\]\(proof:([^)\s]*)\)")
+REFERENCE = re.compile(r"\[✓\]\(claim:([^)\s]*)\)")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 MODES = ("nftables", "iptables")
 """Proxy modes in which claims are proved."""
@@ -45,6 +46,16 @@ class Claim:
     def place(self) -> str:
         """Where it is, as in `docs/page.md:12`."""
         return f"{self.page}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place that leans on a claim that is made elsewhere."""
+
+    id: str
+    """The claim's id."""
+    place: str
+    """Where it is, as in `docs/page.md:12`."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,13 @@ def find_claims(page: Path, root: Path) -> list[Claim]:
             found.append(Claim(mark[1], text, name, number))
         block += f"{line}\n"
     return found
+
+
+def find_references(page: Path, root: Path) -> list[Reference]:
+    """The places of a page that lean on claims made elsewhere."""
+    name = page.relative_to(root)
+    lines = _prose(page.read_text("utf-8"))
+    return [Reference(mark[1], f"{name}:{number}") for number, line in lines for mark in REFERENCE.finditer(line)]
 
 
 def find_fence_proofs(page: Path, root: Path) -> list[Proof]:
@@ -142,7 +160,8 @@ def pages(root: Path) -> list[Path]:
 def claims_and_proofs(root: Path) -> tuple[list[Claim], list[Proof]]:
     """All claims of all pages, and all proofs, checked against each other.
 
-    Raises `ClaimError` for a claim without a proof, a proof without a claim, and an id that is used twice.
+    Raises `ClaimError` for a claim without a proof, a proof without a claim, an id that is used twice, and a reference
+    to a claim that nobody makes.
     """
     claims = [claim for page in pages(root) for claim in find_claims(page, root)]
     proofs = [proof for page in pages(root) for proof in find_fence_proofs(page, root)]
@@ -164,6 +183,9 @@ def claims_and_proofs(root: Path) -> tuple[list[Claim], list[Proof]]:
         for each in proof.claims:
             if each not in places:
                 raise ClaimError(f"{proof.place}: no page makes the claim {each}, which is proved here")
+    for reference in [each for page in pages(root) for each in find_references(page, root)]:
+        if reference.id not in places:
+            raise ClaimError(f"{reference.place}: no page makes the claim {reference.id}, which is referred to here")
     return claims, proofs
 
 
@@ -199,6 +221,7 @@ def _fences(text: str) -> Iterator[tuple[int, str]]:
 
 def _sentence(text: str) -> str:
     """The last sentence of a Markdown text, without its markup."""
+    text = REFERENCE.sub("", text)
     text = text[max((mark.end() for mark in MARK.finditer(text)), default=0) :].lstrip(" .:;,)")
     cell = text.rpartition("|")[2] if text.lstrip().startswith("|") or "|" in text.split("\n")[-1] else text
     cell = re.sub(r"^\s*([-*+]|\d+\.) ", "", cell)

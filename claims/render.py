@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import count
 
 from claims.find import MODES, Claim, Proof
 from claims.results import Result
 
 _LINK = re.compile(r'\s*<a href="proof:([a-z0-9-]+)">✓</a>')
+_REFERENCE = re.compile(r'\s*<a href="claim:([a-z0-9-]+)">✓</a>')
 _WORDS = {
     "proved": "Proved",
     "failed": "Its proof failed",
@@ -69,21 +71,37 @@ def standings(
     ]
 
 
-def marks(html: str, by_id: dict[str, Standing], proofs_page: str) -> str:
-    """A page's HTML with its marks made into buttons; `proofs_page` is where the page of proofs is, seen from it."""
-    return _LINK.sub(lambda link: _mark(by_id[link[1]], proofs_page), html)
+def marks(html: str, by_id: dict[str, Standing], top: str) -> str:
+    """A page's HTML with its marks made into buttons; `top` leads from the page to the site's top, as in `../../`."""
+    numbers = count()
+    html = _LINK.sub(lambda link: _mark(by_id[link[1]], f"{top}proofs/"), html)
+    return _REFERENCE.sub(lambda link: _reference(by_id[link[1]], top, next(numbers)), html)
+
+
+def _reference(standing: Standing, top: str, number: int) -> str:
+    """The mark of a claim that another page makes: it says how that claim stands, and leads to it."""
+    claim = standing.claim
+    page = top + claim.page.removeprefix("docs/").removesuffix("index.md").replace(".md", "/")
+    said = f"<span>It was said and tried elsewhere: “{escape(claim.text, quote=False)}.”</span>"
+    more = (
+        f'<a href="{page}#why-{claim.id}">Where it is said</a>, <a href="{top}proofs/#{claim.id}">how it was tried</a>'
+    )
+    return _button(standing, f"said-{number}-{claim.id}", said + more)
 
 
 def _mark(standing: Standing, proofs_page: str) -> str:
-    claim = standing.claim
-    sign = {"proved": "✓", "failed": "✗"}.get(standing.state, "?")
     done = "".join(f"<span>{_told(proof)}</span>" for proof in standing.proofs)
+    more = f'<a href="{proofs_page}#{standing.claim.id}">This proof among all</a>'
+    return _button(standing, f"why-{standing.claim.id}", done + more)
+
+
+def _button(standing: Standing, anchor: str, inside: str) -> str:
+    sign = {"proved": "✓", "failed": "✗"}.get(standing.state, "?")
     verdict = escape(standing.verdict, quote=False)
     return (
         f'<span class="claim claim-{standing.state}" data-search-exclude>'
-        f'<button type="button" aria-label="{_WORDS[standing.state]}. How?" aria-describedby="why-{claim.id}">{sign}'
-        f'</button><span class="claim-why" role="tooltip" id="why-{claim.id}"><b>{verdict}</b>{done}'
-        f'<a href="{proofs_page}#{claim.id}">This proof among all</a></span></span>'
+        f'<button type="button" aria-label="{_WORDS[standing.state]}. How?" aria-describedby="{anchor}">{sign}'
+        f'</button><span class="claim-why" role="tooltip" id="{anchor}"><b>{verdict}</b>{inside}</span></span>'
     )
 
 

@@ -63,7 +63,7 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     A `#> …` line gets the class `printed`; a line of console output that has columns, and so must not be
     wrapped, `columns`; a placeholder in it, `varies`.
     """
-    marked = render.marks(html, _standings, f"{'../' * page.url.count('/')}proofs/")
+    marked = render.marks(html, _standings, "../" * page.url.count("/"))
     return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', marked))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from claims import results
-from claims.find import ClaimError, claims_and_proofs, find_claims
+from claims import render, results
+from claims.find import ClaimError, claims_and_proofs, find_claims, find_references
 from claims.results import Result
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +72,34 @@ def test_a_fence_can_be_a_proof(site: Path) -> None:
     assert (proof.claims, proof.place) == (("pods-come-and-go",), "docs/page.md:5")
 
 
+def test_another_page_may_refer_to_a_claim(site: Path) -> None:
+    other = site / "docs/more/other.md"
+    other.parent.mkdir()
+    other.write_text("Pods are mortal [✓](claim:pods-come-and-go). They go `[✓](claim:code-1)`, too [✓](claim:x-1).\n")
+    assert [(each.id, each.place) for each in find_references(other, site)] == [
+        ("pods-come-and-go", "docs/more/other.md:1"),
+        ("x-1", "docs/more/other.md:1"),
+    ]
+    other.write_text("Not this [✓](claim:pods-come-and-go). But this [✓](proof:pods-go).")
+    assert [claim.text for claim in find_claims(other, site)] == ["But this"]
+
+
+def test_a_reference_says_how_the_claim_stands_and_leads_to_it(site: Path) -> None:
+    other = site / "docs/more/other.md"
+    other.parent.mkdir()
+    other.write_text("Pods are mortal [✓](claim:pods-come-and-go).")
+    claims, proofs = claims_and_proofs(site)
+    (standing,) = render.standings(claims, proofs, {})
+    html = render.marks(
+        '<p>Pods are mortal <a href="claim:pods-come-and-go">✓</a>.</p>', {"pods-come-and-go": standing}, "../../"
+    )
+    assert 'class="claim claim-open"' in html
+    assert 'href="../../page/#why-pods-come-and-go"' in html
+    assert 'href="../../proofs/#pods-come-and-go"' in html
+    assert "“Pods come and go.”" in html
+    assert 'id="why-pods-come-and-go"' not in html, "that is where the claim itself is"
+
+
 @pytest.mark.parametrize(
     ("page", "test", "complaint"),
     [
@@ -91,6 +119,11 @@ def test_a_fence_can_be_a_proof(site: Path) -> None:
             "Pods come [✓](proof:pods-come) and go.",
             PROVED,
             "docs/page.md:1: the mark of pods-come is inside a sentence",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).\n\nSo they do [✓](claim:pods-stay).",
+            PROVED,
+            "docs/page.md:3: no page makes the claim pods-stay, which is referred to here",
         ),
         (
             "[✓](proof:pods-come-and-go)",
