@@ -80,8 +80,8 @@ def test_another_page_may_refer_to_a_claim(site: Path) -> None:
         ("pods-come-and-go", "docs/more/other.md:1"),
         ("x-1", "docs/more/other.md:1"),
     ]
-    other.write_text("Not this [✓](claim:pods-come-and-go). But this [✓](proof:pods-go).")
-    assert [claim.text for claim in find_claims(other, site)] == ["But this"]
+    other.write_text("Not this [✓](claim:pods-come-and-go). But this is so [✓](proof:pods-go).")
+    assert [claim.text for claim in find_claims(other, site)] == ["But this is so"]
 
 
 def test_a_reference_says_how_the_claim_stands_and_leads_to_it(site: Path) -> None:
