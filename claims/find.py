@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from claims.source import code_of
+
 MARK = re.compile(r"\[✓\]\(proof:([^)\s]*)\)")
 REFERENCE = re.compile(r"\[✓\]\(claim:([^)\s]*)\)")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
@@ -76,6 +78,8 @@ class Proof:
     """What would be seen if the claim were wrong; "" for a fence."""
     mode: str = ""
     """The one proxy mode in which its claims hold; "" for all."""
+    code: str = ""
+    """Its code; "" for a fence."""
 
     @property
     def place(self) -> str:
@@ -126,7 +130,9 @@ def find_tests(file: Path, root: Path) -> list[Proof]:
     """The tests of a file that prove claims. Raises `ClaimError` for a test that proves nothing, or says too little."""
     name = str(file.relative_to(root))
     found = []
-    for function in ast.parse(file.read_text("utf-8")).body:
+    text = file.read_text("utf-8")
+    module = ast.parse(text)
+    for function in module.body:
         if not isinstance(function, ast.FunctionDef) or not function.name.startswith("test_"):
             continue
         place = f"{name}:{function.lineno}"
@@ -148,7 +154,8 @@ def find_tests(file: Path, root: Path) -> list[Proof]:
             raise ClaimError(f"{place}: {function.name} has no control: what would be seen if the claim were wrong")
         if (mode := said.get("mode", "")) not in ("", *MODES):
             raise ClaimError(f"{place}: there is no proxy mode {mode!r}; there are {', '.join(MODES)}")
-        found.append(Proof(claims, name, function.lineno, function.name, " ".join(what.split()), control, mode))
+        code = code_of(function, module, text)
+        found.append(Proof(claims, name, function.lineno, function.name, " ".join(what.split()), control, mode, code))
     return found
 
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from html import escape
 from itertools import count
 
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+
 from claims.find import MODES, Claim, Proof
 from claims.results import Result
 
 _LINK = re.compile(r'\s*<a href="proof:([a-z0-9-]+)">✓</a>')
 _REFERENCE = re.compile(r'\s*<a href="claim:([a-z0-9-]+)">✓</a>')
+_FENCE_THAT_PROVES = re.compile(r'^(\s*(?:`{3,}|~{3,}) *\{ *\.\w+)(?=[^}\n]*\bproves="([a-z0-9-]+))', re.MULTILINE)
 _WORDS = {
     "proved": "Proved",
     "failed": "Its proof failed",
@@ -90,8 +95,8 @@ def _reference(standing: Standing, top: str, number: int) -> str:
 
 
 def _mark(standing: Standing, proofs_page: str) -> str:
-    done = "".join(f"<span>{_told(proof)}</span>" for proof in standing.proofs)
-    more = f'<a href="{proofs_page}#{standing.claim.id}">This proof among all</a>'
+    done = "".join(f"<span>{_told(proof, standing.claim.page)}</span>" for proof in standing.proofs)
+    more = f'<a href="{proofs_page}#{standing.claim.id}">Its code and its results</a>'
     return _button(standing, f"why-{standing.claim.id}", done + more)
 
 
@@ -105,9 +110,11 @@ def _button(standing: Standing, anchor: str, inside: str) -> str:
     )
 
 
-def _told(proof: Proof) -> str:
+def _told(proof: Proof, page: str = "") -> str:
+    """What a proof does, said on a page; "" is the page of proofs."""
     if not proof.name:
-        return "A snippet of this page shows it: it is run, and what it prints is compared."
+        where = " of this page" if proof.file == page else " of another page" if page else ""
+        return f"A snippet{where} shows it: it is run, and what it prints is compared."
     return f"{_words(proof.what)} <i>If it were not so:</i> {_words(proof.control)}"
 
 
@@ -122,7 +129,7 @@ def summary(all_standings: Sequence[Standing]) -> str:
     words = {
         "proved": "proved",
         "failed": "whose proof failed",
-        "stale": "with another text since",
+        "stale": "not proved since their text was changed",
         "open": "not proved yet",
     }
     said = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
@@ -131,18 +138,47 @@ def summary(all_standings: Sequence[Standing]) -> str:
     return f'<p class="proof-summary"><b>{len(all_standings)} claims</b>: {said}.{several}</p>'
 
 
-def listed(standing: Standing, page: str) -> str:
-    """A claim with its proofs and results, as HTML for the page of proofs; `page` is where the claim's own page is."""
+def with_places(markdown: str) -> str:
+    """A page's Markdown in which each fence that proves a claim has an id, which the page of proofs links to."""
+    return _FENCE_THAT_PROVES.sub(r"\1 #shows-\2", markdown)
+
+
+def listed(standing: Standing, site: str, shown: set[Proof]) -> str:
+    """A claim with its proofs and results, as HTML for the page of proofs; `site` is where the site begins.
+
+    The code of a proof is shown once, at the first of its claims. `shown` are the proofs shown so far; those of this
+    claim are added.
+    """
     claim = standing.claim
     rows = "".join(_row(mode, standing) for mode in MODES)
-    proofs = "".join(
-        f"<li>{_told(proof)} <span class=proof-place>{escape(proof.place)}</span></li>" for proof in standing.proofs
-    )
+    proofs = "".join(f"<li>{_told(proof)} {_source(proof, site, shown)}</li>" for proof in standing.proofs)
     return (
         f'<div class="proof claim-{standing.state}" id="{claim.id}">'
-        f'<p><a href="{page}#why-{claim.id}">{escape(claim.text)}.</a></p>'
+        f'<p><a href="{_url(claim.page, site)}#why-{claim.id}">{escape(claim.text)}.</a></p>'
         f'<p class="proof-results">{rows}</p><ul>{proofs}</ul></div>'
     )
+
+
+def _source(proof: Proof, site: str, shown: set[Proof]) -> str:
+    """A test's code, folded up, or a link to where it is; for a fence, a link to it."""
+    place = escape(proof.place)
+    if not proof.name:
+        return f'<a class="proof-place" href="{_url(proof.file, site)}#shows-{proof.claims[0]}">{place}</a>'
+    if proof in shown:
+        return f'<a class="proof-place" href="#code-{proof.claims[0]}">{place}</a>'
+    shown.add(proof)
+    code = highlight(proof.code, PythonLexer(), HtmlFormatter(nowrap=True))
+    code = re.sub(r'<span class="[wnp]">([^<]*)</span>', r"\1", code)  # they look like the text around them
+    code = code.rstrip().replace("\n", "&#10;")  # on one line, so that Markdown leaves it alone
+    return (
+        f'<details class="proof-code" data-search-exclude><summary>{place}</summary>'
+        f'<div class="highlight" id="code-{proof.claims[0]}"><pre><code>{code}</code></pre></div></details>'
+    )
+
+
+def _url(page: str, site: str) -> str:
+    """Where a page of docs/ is on the site."""
+    return f"{site}{page.removeprefix('docs/').removesuffix('.md').removesuffix('index')}".rstrip("/") + "/"
 
 
 def _row(mode: str, standing: Standing) -> str:

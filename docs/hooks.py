@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims import render, results  # noqa: E402
-from claims.find import claims_and_proofs  # noqa: E402
+from claims.find import Proof, claims_and_proofs  # noqa: E402
 
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
@@ -39,17 +39,17 @@ def on_serve(server: Any, **_: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Put all proofs into the page that lists them."""
+    """Put all proofs into the page that lists them, and give fences that are proofs a place to be linked to."""
     if _LIST_OF_PROOFS not in markdown:
-        return markdown
+        return render.with_places(markdown)
     parts = [render.summary(list(_standings.values()))]
     here = ""
+    shown: set[Proof] = set()
     for standing in _standings.values():
-        source = standing.claim.page.removeprefix("docs/")
-        if source != here:
-            here = source
-            parts.append(f"## {_title(standing.claim.page)}")
-        parts.append(render.listed(standing, f"../{source.removesuffix('.md')}/"))
+        if standing.claim.page != here:
+            here = standing.claim.page
+            parts.append(f"## {_title(here)}")
+        parts.append(render.listed(standing, "../", shown))
     return markdown.replace(_LIST_OF_PROOFS, "\n\n".join(parts))
 
 

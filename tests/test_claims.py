@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from claims import render, results
-from claims.find import ClaimError, claims_and_proofs, find_claims, find_references
+from claims.find import ClaimError, Proof, claims_and_proofs, find_claims, find_references
 from claims.results import Result
 
 ROOT = Path(__file__).parents[1]
@@ -175,3 +175,56 @@ def test_a_file_that_was_written_by_hand_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"claims": {"a-1": {"nftables": {"outcome": "sure"}}}}))
     with pytest.raises(jsonschema.ValidationError):
         results.read(file)
+
+
+def proved(sentence: str) -> dict[str, dict[str, Result]]:
+    """Results of a claim that passed in both modes when its digest was this."""
+    result = Result("passed", sentence, "v1.37.2", "2026-11-23T20:15Z", 1.5)
+    return {"pods-come-and-go": {"nftables": result, "iptables": result}}
+
+
+def test_a_claim_whose_text_was_changed_since_it_was_proved_says_so(site: Path) -> None:
+    claims, proofs = claims_and_proofs(site)
+    before = proved(claims[0].digest)
+    page = site / "docs/page.md"
+    page.write_text(page.read_text().replace("come and go [", "never come and go ["))
+    for mark, state, words in (
+        (claims, "proved", "Proved on Kubernetes v1.37.2"),
+        (claims_and_proofs(site)[0], "stale", "Not proved since its text was changed"),
+    ):
+        (standing,) = render.standings(mark, proofs, before)
+        assert standing.state == state
+        html = '<p>Pods <a href="proof:pods-come-and-go">✓</a>.</p>'
+        assert words in render.marks(html, {"pods-come-and-go": standing}, "../proofs/")
+    assert "1 not proved since their text was changed" in render.summary([standing])
+    assert "passed, with another text" in render.listed(standing, "../", set())
+
+
+def test_the_code_of_a_test_comes_with_what_it_uses_of_its_module(site: Path) -> None:
+    test = PROVED.replace('Pod."""', 'Pod."""\n    assert gone(NAME)\n')
+    helpers = 'NAME = "echo"\nOTHER = 1\n\n\ndef gone(name: str) -> bool:\n    return wait(name)\n'
+    (site / "tests/proofs/test_page.py").write_text(
+        f"{helpers}\n\ndef wait(name: str) -> bool:\n    return True\n{test}"
+    )
+    (proof,) = claims_and_proofs(site)[1]
+    assert proof.code.startswith('NAME = "echo"\n\n\ndef gone(')
+    assert proof.code.endswith('"""Deletes a Pod."""\n    assert gone(NAME)\n')
+    assert "def wait(" in proof.code
+    assert "OTHER" not in proof.code
+    assert "@proof" not in proof.code
+
+
+def test_the_page_of_proofs_shows_the_code_of_each_test_once_and_links_to_fences(site: Path) -> None:
+    claims, (test,) = claims_and_proofs(site)
+    fence = Proof(("pods-come-and-go", "pods-often"), "docs/folder/page.md", 5)
+    (standing,) = render.standings(claims, [test, fence], {})
+    shown: set[Proof] = set()
+    html = render.listed(standing, "../", shown)
+    assert '<span class="nf">test_it</span>' in html
+    assert "\n" not in html
+    assert 'href="../folder/page/#shows-pods-come-and-go"' in html
+    again = render.listed(standing, "../", shown)
+    assert "test_it" not in again
+    assert 'href="#code-pods-come-and-go"' in again
+    opening = '``` { .python proves="pods-come-and-go pods-often" }'
+    assert render.with_places(opening) == '``` { .python #shows-pods-come-and-go proves="pods-come-and-go pods-often" }'

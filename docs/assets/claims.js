@@ -8,3 +8,12 @@ document.addEventListener("keydown", (event) => {
     claim.addEventListener("focusout", open, { once: true });
   }
 });
+
+// Who comes from a claim's mark to its place on the page of proofs sees its code at once.
+const unfoldProof = () => {
+  const id = decodeURIComponent(location.hash.slice(1));
+  const code = id && document.getElementById(id)?.closest(".proof")?.querySelector("details");
+  if (code) code.open = true;
+};
+window.document$?.subscribe(unfoldProof);
+window.addEventListener("hashchange", unfoldProof);
