@@ -196,7 +196,7 @@ def setup(report: Callable[[str], None]) -> None:
     packages = _packages([*missing(), *_missing_programs(_PROGRAMS_OF_AN_ACCOUNT + _OPTIONAL_PROGRAMS)])
     if packages and os.getuid() == 0 and find_program("apt-get"):
         report(f"installing {' '.join(packages)}")
-        _apt_get_install(packages)
+        apt_get_install(packages)
     require()
 
 
@@ -218,7 +218,8 @@ def _install_command(packages: list[str]) -> str:
     return f"install {' '.join(packages)} (Debian's names)"
 
 
-def _apt_get_install(packages: list[str]) -> None:
+def apt_get_install(packages: list[str]) -> None:
+    """Install packages, as root; raises `ThrowawayError` if that fails."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt_get = str(required_program("apt-get"))
     wait = ("-o", "DPkg::Lock::Timeout=120")  # for another that installs something
