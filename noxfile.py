@@ -51,6 +51,7 @@ def test(session: nox.Session) -> None:
     if session.posargs:
         test_on_running_cluster(session)
         return
+    session.run("python", "tests/browser_packages.py")
     session.run("throwaway", "build")
     begin = time.monotonic()
     failed = {}
@@ -68,6 +69,7 @@ def prove(session: nox.Session) -> None:
     """Run all pages and proofs in both proxy modes, and write what became of the claims for the site."""
     install(session, "test")
     session.run("throwaway", "setup")
+    session.run("python", "tests/browser_packages.py")
     session.run("throwaway", "build")
     own = ("tests/test_pages.py", "tests/proofs", "--proof-results=docs/proofs.json")
     failed = [mode for mode in MODES if not run_tests(session, mode, None, *own)]

@@ -19,13 +19,21 @@ def missing() -> list[str]:
 def main() -> None:
     """Install what is missing where that is possible; elsewhere the proofs that need it are skipped, and say so."""
     packages = missing()
-    if not packages or os.getuid() != 0 or platform.freedesktop_os_release().get("ID") != "debian":
+    if not packages or os.getuid() != 0 or not _is_debian():
         return
     print(f"installing {' '.join(packages)}", flush=True)
     try:
         apt_get_install(packages)
     except ThrowawayError as error:
         print(f"no proofs in browsers: {error}")
+
+
+def _is_debian() -> bool:
+    """Ubuntu has other packages: its browsers come as snaps, which cannot be run in a cluster's network."""
+    try:
+        return platform.freedesktop_os_release()["ID"] == "debian"
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
