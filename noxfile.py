@@ -22,6 +22,8 @@ from nox.command import CommandFailed
 TOP = Path(__file__).parent
 VENV = TOP / ".venv"
 MODES = ("nftables", "iptables")
+FAMILY = ("--ip-family=dual",) if Path("/proc/net/if_inet6").exists() else ()
+"""Clusters have both IP families where this machine has them: some pages need that, all others do with it."""
 
 nox.options.default_venv_backend = "none"  # all sessions share .venv, where editors look for it too
 os.environ["PATH"] = f"{VENV}/bin{os.pathsep}{os.environ['PATH']}"
@@ -38,7 +40,7 @@ def serve(session: nox.Session) -> None:
             )
     install(session, "docs")
     session.run("throwaway", "setup")
-    with contextlib.suppress(KeyboardInterrupt), cluster(session, "throwaway"):
+    with contextlib.suppress(KeyboardInterrupt), cluster(session, "throwaway", *FAMILY):
         print(WELCOME, flush=True)
         session.run("mkdocs", "serve", "--livereload", "--dev-addr=127.0.0.1:8000")
 
@@ -187,7 +189,7 @@ def run_tests(session: nox.Session, place: str, report: Path | None, *more: str)
             session.run(*pytest, "not cluster", interrupt_timeout=60)
         else:
             name = f"test-{place}-{os.getpid()}"
-            with cluster(session, name, f"--proxy-mode={place}"):
+            with cluster(session, name, f"--proxy-mode={place}", *FAMILY):
                 # What has nothing to do with the mode is run in the first one.
                 which = "cluster" if place == MODES[0] else "cluster and not once"
                 session.run("throwaway", "shell", f"--name={name}", "--", *pytest, which, *SIDE_BY_SIDE)
@@ -203,7 +205,7 @@ def test_on_running_cluster(session: nox.Session) -> None:
     is_named = any(argument.startswith("tests/") for argument in session.posargs)
     tests = [] if is_named else ["tests/test_pages.py"]
     if not is_running("throwaway"):
-        session.run("throwaway", "up")
+        session.run("throwaway", "up", *FAMILY)
     try:
         session.run("throwaway", "shell", "--", "pytest", *tests, *session.posargs, interrupt_timeout=60)
     finally:

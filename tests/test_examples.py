@@ -1,5 +1,7 @@
 """Every program in examples/ runs on the cluster, prints what stands beside it, and leaves nothing behind."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +20,20 @@ DEADLINE = 240
 """Seconds that a program may take."""
 
 
+def needs_of(program: Path) -> tuple[str, ...]:
+    """The capabilities of a cluster that a program needs besides those of all; its docstring says "Needs: NAME"."""
+    said = ast.get_docstring(ast.parse(program.read_text())) or ""
+    return tuple(re.findall(r"^Needs: (\S+)$", said, re.MULTILINE))
+
+
 @pytest.mark.cluster
-@pytest.mark.parametrize("program", EXAMPLES, ids=lambda program: str(program.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(each, id=str(each.relative_to(ROOT)), marks=pytest.mark.needs_capability(*needs_of(each)))
+        for each in EXAMPLES
+    ],
+)
 @pytest.mark.needs_capability("node-network", "ipv4", nodes=3)
 def test_example(program: Path, throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = program.with_suffix(".expected.txt")

@@ -20,7 +20,7 @@ import sharing
 import throwaway
 from fences import python_session
 from fences.console import Shell, read_commands, run_console
-from fences.find import Fence, FenceError, check_settings, find_fences
+from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
 from fences.leftovers import Cluster, Thing
 from fences.placeholders import KINDS, Placeholders, unknown
 from fences.python_session import PythonSession
@@ -272,6 +272,12 @@ def test_the_site_renders_a_fence_that_is_not_run(tmp_path: Path) -> None:
         ("web-<pod-template-hash>-<suffix>", "api-6c8f9d7b55-x2x9z", False),
         ("<replica-set>", "web-6c8f9d7b55", True),
         ("<replica-set>", "web-hello", False),
+        ("<pod-ip6>", "fd00:10:244:1::5", True),
+        ("<pod-ip6>", "fd00:10:96::5", False),
+        ("<pod-ip6>", "fd00:10:244:1::1", False),
+        ("<cluster-ip6>", "fd00:10:96::4a7f", True),
+        ("<cluster-ip6>", "10.96.0.10", False),
+        ("http://[<node-ip6>]:80", "http://[fd00:172:30::12]:80", True),
         ("<node>", "worker2", True),
         ("<node>", "control-plane", True),
         ("<node>", "worker", False),
@@ -312,6 +318,20 @@ def test_only_placeholders_of_known_kinds_are_accepted() -> None:
     assert unknown("<none> <pod> <pod-7> <cluster-ip-1>") == []
     assert unknown("<whatever> <pods> <age-1>") == ["whatever", "pods", "age-1"]
     assert all(unknown(f"<{kind}>") == [] for kind in KINDS)
+
+
+def test_what_a_page_needs_of_a_cluster_stands_in_its_front_matter(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for text, needs in (
+        ("---\ntitle: A\nneeds: dual-stack load-balancer\n---\n# A\n", ("dual-stack", "load-balancer")),
+        ("---\ntitle: A\n---\n# A\n\nneeds: dual-stack\n", ()),
+        ("# A\n\n---\nneeds: dual-stack\n---\n", ()),
+    ):
+        page.write_text(text)
+        assert needs_of(page) == needs
+    page.write_text("---\nneeds: dual-stak\n---\n")
+    with pytest.raises(FenceError, match=r"page.md:1: needs: there is no capability 'dual-stak'"):
+        needs_of(page)
 
 
 def test_commands_continue_on_lines_that_begin_with_a_greater_sign(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import neighbours
 import sharing
 import throwaway
 from fences.console import read_commands
-from fences.find import Fence, FenceError, check_settings, find_fences
+from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
 from fences.leftovers import Cluster
 from fences.python_session import check_names
 from fences.selection import selected_pages
@@ -37,12 +37,14 @@ def fences_of(page: Path) -> list[Fence]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         pages = [fences_of(page.resolve()) for page in selected_pages(metafunc.config)]
+        needs = {page[0].path: needs_of(page[0].path) for page in pages if page}
     except FenceError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if "fence" in metafunc.fixturenames:
         # The fences of a page share a session, so with pytest-xdist (--dist loadgroup) one worker runs them all.
+        group, need = pytest.mark.xdist_group, pytest.mark.needs_capability
         fences = [
-            pytest.param(fence, id=str(fence), marks=pytest.mark.xdist_group(fence.page))
+            pytest.param(fence, id=str(fence), marks=(group(fence.page), need(*needs[fence.path])))
             for page in pages
             for fence in page
             if not fence.is_picture

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
 from markdown import Markdown
 from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[import-untyped]
 from pytest_examples import CodeExample
 
+from throwaway.capabilities import check_names
+from throwaway.errors import ThrowawayError
+
 RUNNABLE = ("python", "yaml", "console")
 _PICTURES = ("mermaid",)
 _SHOWN_BY_MATERIAL = {"title", "linenums", "hl_lines", "title_mode"}
+_FRONT_MATTER = re.compile(r"---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 _LOOKS_LIKE_A_FENCE = re.compile(r"[>\s]*(`{3,}|~{3,})[^`]*")
 
 
@@ -57,7 +62,7 @@ def find_fences(page: Path) -> list[Fence]:
     shown as code nor run.
     """
     path = page.resolve()
-    name = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    name = _shown(path)
     lines = path.read_text("utf-8").split("\n")
     offsets = [0]
     for line in lines:
@@ -94,6 +99,22 @@ def find_fences(page: Path) -> list[Fence]:
     return fences
 
 
+def needs_of(page: Path) -> tuple[str, ...]:
+    """The capabilities of a cluster that a page needs besides those of all pages, from its front matter.
+
+    They stand there as in `needs: dual-stack`, several with spaces between them. Raises `FenceError` for one that
+    there is not (`throwaway.capabilities`).
+    """
+    front_matter = _FRONT_MATTER.match(page.read_text("utf-8"))
+    meta = yaml.safe_load(front_matter[1]) if front_matter else None
+    needs = tuple(str((meta or {}).get("needs") or "").split())
+    try:
+        check_names(needs)
+    except ThrowawayError as error:
+        raise FenceError(f"{_shown(page)}:1: needs: {error}") from None
+    return needs
+
+
 def check_settings(fence: Fence) -> None:
     """Raise `FenceError` where the fence's own line breaks the rules for pages (see CONTRIBUTING.md)."""
     unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason", "proves"})
@@ -112,6 +133,11 @@ def check_settings(fence: Fence) -> None:
     title = fence.settings.get("title", "")
     if fence.language == "yaml" and fence.is_run and not re.fullmatch(r"[\w.-]+\.yaml", title):
         raise FenceError(f'{fence.place()}: a yaml fence needs the name of its file, as in title="service.yaml"')
+
+
+def _shown(path: Path) -> str:
+    """A path as messages show it, relative to the current folder where possible."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @dataclass(frozen=True)

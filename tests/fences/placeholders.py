@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from throwaway.plan import MAX_NODES, make_plan
 
-_PLAN = make_plan(nodes=MAX_NODES)
+_PLAN = make_plan(nodes=MAX_NODES, ip_family="dual")
 
 # Kubernetes' random names use no vowels and no digits that look like them
 # (k8s.io/apimachinery/pkg/util/rand). A pod-template-hash is a decimal uint32 in that alphabet, so that it
@@ -20,6 +20,7 @@ _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUFFIX = r"[bcdfghjklmnpqrstvwxz2456789]{5}"
 _HASH = r"[4-9bcdf]{6,10}"
 _IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+_IPV6 = r"fd00(?::[0-9a-f]{0,4}){2,7}"
 _CLOCK = r"\d{2}:\d{2}:\d{2}"
 _RFC3339 = rf"\d{{4}}-\d{{2}}-\d{{2}}T{_CLOCK}(?:\.\d+)?(?:Z|[+-]\d{{2}}:\d{{2}})"
 _RFC1123 = rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{{2}} [A-Z][a-z]{{2}} \d{{4}} {_CLOCK} (?:GMT|[+-]\d{{4}})"
@@ -52,16 +53,24 @@ def _is_bridge(value: str) -> bool:
     return _is_in(_PLAN.pod_subnets[0])(value) and value.endswith(".1")
 
 
+def _is_bridge6(value: str) -> bool:
+    """The same for IPv6."""
+    return _is_in(_PLAN.pod_subnets[1])(value) and value.endswith("::1")
+
+
 KINDS = {
     "age": Kind(r"(?:\d+s|\d+m(?:\d+s)?|\d+h(?:\d+m)?|\d+d(?:\d+h)?|\d+y(?:\d+d)?)", binds=False),
     "bridge-ip": Kind(_IPV4, _is_bridge),
     "client-ip": Kind(re.escape(_PLAN.gateway)),
     "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnets[0])),
+    "cluster-ip6": Kind(_IPV6, _is_in(_PLAN.service_subnets[1])),
     "node": Kind("|".join(re.escape(node.name) for node in _PLAN.nodes)),
     "node-ip": Kind("|".join(re.escape(node.address) for node in _PLAN.nodes)),
+    "node-ip6": Kind("|".join(re.escape(node.addresses[1]) for node in _PLAN.nodes)),
     "node-port": Kind(r"\d{5}", lambda value: 30000 <= int(value) <= 32767),
     "pod": Kind(rf"{_NAME}-{_SUFFIX}"),
     "pod-ip": Kind(_IPV4, lambda value: _is_in(_PLAN.pod_subnets[0])(value) and not _is_bridge(value)),
+    "pod-ip6": Kind(_IPV6, lambda value: _is_in(_PLAN.pod_subnets[1])(value) and not _is_bridge6(value)),
     "pod-template-hash": Kind(_HASH),
     "port": Kind(r"\d{4,5}", lambda value: 1024 <= int(value) <= 65535),
     "replica-set": Kind(rf"{_NAME}-{_HASH}"),
@@ -73,7 +82,7 @@ KINDS = {
 
 Ranges are those of throwaway.plan. `<client-ip>` is where programs outside the cluster come from,
 `<bridge-ip>` a node's address among its Pods, `<pod>` a Pod with a generated name, `<suffix>` such a name's
-random end, `<port>` a client's.
+random end, `<port>` a client's. `<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
 """
 
 # kubectl prints these itself; they are not placeholders.
@@ -91,6 +100,9 @@ _VARIES = {
     "bridge-ip": _IPV4,
     "cluster-ip": _IPV4,
     "pod-ip": _IPV4,
+    "node-ip6": KINDS["node-ip6"].pattern,
+    "cluster-ip6": _IPV6,
+    "pod-ip6": _IPV6,
     "node-port": r"3[0-2]\d{3}",
 }
 _VALUE = re.compile(rf"(?<![\w.-])(?:{'|'.join(_VARIES.values())})(?![\w-]|\.\d)")
@@ -148,7 +160,7 @@ class Placeholders:
             if value in names:
                 return f"<{names[value]}>"
             on_page = re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", page)
-            if on_page or value in (_PLAN.api_service, _PLAN.dns_services[0]):
+            if on_page or value in (_PLAN.api_service, *_PLAN.dns_services):
                 return value
             for kind, pattern in _VARIES.items():
                 if re.fullmatch(pattern, value) and KINDS[kind].accepts(value):
