@@ -126,6 +126,7 @@ MODULES: tuple[Module, ...] = (
     ),
     Module("images", ("-ldflags", "-s -w")),
     Module("metallb", ("-ldflags", "-s -w")),
+    Module("network-policy", ("-ldflags", "-s -w")),
 )
 
 

@@ -17,6 +17,7 @@ CAPABILITIES = {
     "change-nodes": "nodes can be added, stopped, started and deleted",
     "node-network": "programs of this machine reach its nodes' addresses",
     "load-balancer": "Services of type LoadBalancer are given an address",
+    "network-policy": "NetworkPolicies are enforced",
     "ipv4": "Services can have IPv4 addresses",
     "ipv6": "Services can have IPv6 addresses",
     "dual-stack": "a Service can have addresses of both families",

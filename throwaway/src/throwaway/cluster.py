@@ -144,6 +144,8 @@ def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
     deadline = time.monotonic() + _START_SECONDS
     if sandbox.find(plan.name) is None:
         requirements.require_for(plan)
+        if plan.network_policy:
+            requirements.require_optional("ipset")
         feature_gates.check(plan.feature_gates, built.bin)
     while (presence := sandbox.reserve(plan.name)) is None:
         if new:
@@ -208,6 +210,10 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     start("kubelet", "kube-proxy", "kube-scheduler")
     for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
+    if plan.network_policy:
+        for manifest in _addon("network-policy"):
+            api.create(manifest)
+        start("network-policy")
     load_balancer = _addon("metallb") if plan.load_balancer else []
     kinds = [manifest for manifest in load_balancer if manifest["kind"] == "CustomResourceDefinition"]
     for manifest in kinds:

@@ -50,6 +50,8 @@ class Component:
 def components(plan: Plan, node: Node) -> list[Component]:
     """The programs of one node, in the order in which they are started."""
     own = [_containerd(), _kubelet(node), _kube_proxy()]
+    if plan.network_policy:
+        own.append(_network_policy(plan, node))
     if not node.is_control_plane:
         return own
     return [_etcd(), _kube_apiserver(plan), _kube_controller_manager(plan), _kube_scheduler(plan), *own]
@@ -72,6 +74,10 @@ def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
         ),
         **_pair("kubelet", pki.kubelets[node.name]),
     }
+    if plan.network_policy:
+        texts[f"{FOLDER}/network-policy.kubeconfig"] = kubeconfig(
+            server, pki.authority, pki.clients["throwaway:network-policy"], plan.name
+        )
     if node.is_control_plane:
         texts |= {
             **_pair("ca", pki.authority),
@@ -358,6 +364,19 @@ def _kubelet_config(plan: Plan) -> dict[str, Any]:
 
 def _kube_proxy() -> Component:
     return Component("kube-proxy", ("kube-proxy", f"--config={FOLDER}/kube-proxy.json"))
+
+
+def _network_policy(plan: Plan, node: Node) -> Component:
+    return Component(
+        "network-policy",
+        (
+            "network-policy",
+            f"--kubeconfig={FOLDER}/network-policy.kubeconfig",
+            f"--hostname-override={node.name}",
+            f"--service-cluster-ip-range={','.join(plan.service_subnets)}",
+            f"--service-node-port-range={plan.service_node_port_range}",
+        ),
+    )
 
 
 def _kube_proxy_config(plan: Plan, node: Node) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def make_pki(plan: Plan, authority: KeyPair | None = None) -> Pki:
         "system:kube-controller-manager": None,
         "system:kube-scheduler": None,
         "system:kube-proxy": None,
+        "throwaway:network-policy": None,
     }
     service_names = (
         "kubernetes",

@@ -123,6 +123,8 @@ class Plan:
     """Addresses for Services of type LoadBalancer: `FIRST-LAST`, of two IP families with a comma between them."""
     load_balancer: bool = True
     """Whether such Services get an address."""
+    network_policy: bool = False
+    """Whether NetworkPolicies are enforced."""
     feature_gates: dict[str, bool] = field(default_factory=dict)
     """Kubernetes' feature gates that are set otherwise than by default."""
 
@@ -176,6 +178,7 @@ class Plan:
             "NodePorts": f"--service-node-port-range {self.service_node_port_range}",
             "feature gates": " ".join(gates) or "no --feature-gate",
             "load balancer": "--load-balancer" if self.load_balancer else "--no-load-balancer",
+            "network policy": "--network-policy" if self.network_policy else "--no-network-policy",
         }
 
     def node(self, name: str) -> Node:
@@ -237,6 +240,7 @@ def make_plan(
     feature_gates: Mapping[str, bool] | None = None,
     zones: int = 0,
     load_balancer: bool = True,
+    network_policy: bool = False,
 ) -> Plan:
     """Decide a cluster's names and addresses.
 
@@ -271,6 +275,7 @@ def make_plan(
         service_node_port_range=_port_range(service_node_port_range),
         load_balancer_range=",".join("-".join(map(each.host, _LOAD_BALANCER)) for each in ranges),
         load_balancer=load_balancer,
+        network_policy=network_policy,
         feature_gates=dict(feature_gates or {}),
     )
 

@@ -68,6 +68,7 @@ class Cluster:
         feature_gates: Mapping[str, bool] | None = None,
         zones: int = 0,
         load_balancer: bool = True,
+        network_policy: bool = False,
         provider: str | None = None,
         context: str = "",
         keep: bool = False,
@@ -90,6 +91,7 @@ class Cluster:
             feature_gates=feature_gates or {},
             zones=zones,
             load_balancer=load_balancer,
+            network_policy=network_policy,
         )
         provided, is_new = maker.up(wanted, report or (lambda _: None))
         return cls(provided, ends_with_block=is_new and not keep)

@@ -78,6 +78,7 @@ _PROGRAMS_OF_AN_ACCOUNT = tuple(
 )
 _OPTIONAL_PROGRAMS = (
     _Program("tcpdump", "'throwaway capture' shows packets with it", ("tcpdump", "tcpdump", "tcpdump")),
+    _Program("ipset", "NetworkPolicies are enforced with it", ("ipset", "ipset", "ipset")),
 )
 
 _INSTALL_COMMANDS = (
@@ -112,7 +113,7 @@ def required_program(name: str) -> Path:
 
 
 def require_optional(name: str) -> None:
-    """Raise `ThrowawayError` with one line when a program is missing that only one command needs."""
+    """Raise `ThrowawayError` with one line when a program is missing that only some clusters or commands need."""
     wanted = tuple(program for program in _OPTIONAL_PROGRAMS if program.name == name)
     if problems := list(_missing_programs(wanted)):
         raise ThrowawayError(f"{explain(problems)} (or 'throwaway setup'): {problems[0].why}")

@@ -88,6 +88,12 @@ from throwaway.public import Cluster
     show_default=True,
     help="Whether Services of type LoadBalancer get an address.",
 )
+@click.option(
+    "--network-policy/--no-network-policy",
+    default=False,
+    show_default=True,
+    help="Whether NetworkPolicies are enforced (by kube-router's controller; needs the program ipset).",
+)
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
 @provider_option
 @output_option
@@ -101,6 +107,7 @@ def up(
     zones: int,
     gates: tuple[str, ...],
     load_balancer: bool,
+    network_policy: bool,
     new: bool,
     provider: str,
     output: Output,
@@ -121,6 +128,7 @@ def up(
             feature_gates.parse(gates),
             zones,
             load_balancer,
+            network_policy,
         )
         _up_elsewhere(wanted, new, provider, output)
         return
@@ -134,6 +142,7 @@ def up(
         feature_gates=feature_gates.parse(gates),
         zones=zones,
         load_balancer=load_balancer,
+        network_policy=network_policy,
     )
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")

@@ -35,6 +35,8 @@ class Wanted:
     """How many zones the nodes are in, in turn: `topology.kubernetes.io/zone` is `zone1`, `zone2`, …; 0 for none."""
     load_balancer: bool = True
     """Whether Services of type LoadBalancer get an address."""
+    network_policy: bool = False
+    """Whether NetworkPolicies are enforced; where the provider's network always does so, it does anyway."""
 
 
 NodeChange = Literal["add", "stop", "start", "delete"]

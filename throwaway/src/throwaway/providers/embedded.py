@@ -75,7 +75,12 @@ class Embedded(Provider):
 
     def missing(self, ask: Ask, addresses: Sequence[str]) -> dict[str, str]:
         """See `Provider`."""
-        return missing_address_families(ask) | missing_metallb(ask)
+        policies = "NetworkPolicies have no effect in it; 'throwaway up --network-policy' starts one where they do"
+        return {
+            **missing_address_families(ask),
+            **missing_metallb(ask),
+            **({} if self.running.plan.network_policy else {"network-policy": policies}),
+        }
 
     def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
         """See `Provider`; a process of its own, since one with threads must not fork into a PID namespace."""
@@ -118,4 +123,5 @@ def _plan(wanted: Wanted) -> Plan:
         feature_gates=wanted.feature_gates,
         zones=wanted.zones,
         load_balancer=wanted.load_balancer,
+        network_policy=wanted.network_policy,
     )

@@ -68,6 +68,7 @@ class Existing(Provider):
         return {
             "exec": "programs cannot be run on the nodes of an adopted cluster",
             "change-nodes": "the nodes of an adopted cluster are its owner's",
+            "network-policy": "whether NetworkPolicies are enforced in an adopted cluster is not known",
             "load": "images cannot be loaded into an adopted cluster; push them to a registry that it pulls from",
             **missing_node_network(addresses),
             **missing_address_families(ask),
