@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +30,9 @@ def cluster(throwaway: CommandLine) -> Iterator[Cluster]:
     done = throwaway("up", "--name", name, "--network-policy", "--no-load-balancer")
     assert done.returncode == 0, done.stderr
     cluster = Cluster.find_or_fail(name)
-    cluster.kubectl(["create", "deployment", "echo", "--image=hashicorp/http-echo:1.0.0", "--port=5678"])
-    cluster.kubectl(["expose", "deployment/echo", "--type=NodePort"])
+    echo = ["--image=hashicorp/http-echo:1.0.0", "--", "/http-echo", "-text=hello-world"]
+    cluster.kubectl(["create", "deployment", "echo", *echo])
+    cluster.kubectl(["expose", "deployment/echo", "--type=NodePort", "--port=5678"])
     for pod, labels in (("friend", "role=friend"), ("stranger", "role=stranger")):
         cluster.kubectl(["run", pod, f"--image={TOOLBOX}", f"--labels={labels}", "--", "sleep", "infinity"])
     cluster.kubectl(["wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s"])
@@ -55,12 +57,11 @@ def everyone(cluster: Cluster) -> tuple[bool, bool, bool]:
     return answers(cluster, "friend"), answers(cluster, "stranger"), answers_outside(cluster)
 
 
-def test_a_policy_lets_in_whom_it_names_and_nobody_else(cluster: Cluster, tmp_path: os.PathLike[str]) -> None:
+def test_a_policy_lets_in_whom_it_names_and_nobody_else(cluster: Cluster, tmp_path: Path) -> None:
     assert cluster.lacks("network-policy") == ""
     eventually(lambda: everyone(cluster) == (True, True, True), "without a policy all are let in")
-    policy = os.path.join(tmp_path, "policy.yaml")
-    with open(policy, "w") as file:
-        file.write(POLICY)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
     cluster.apply(policy)
     eventually(lambda: everyone(cluster) == (True, False, False), "the friend alone is let in")
     cluster.kubectl(["delete", "networkpolicy", "friends"])

@@ -210,10 +210,6 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     start("kubelet", "kube-proxy", "kube-scheduler")
     for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
-    if plan.network_policy:
-        for manifest in _addon("network-policy"):
-            api.create(manifest)
-        start("network-policy")
     load_balancer = _addon("metallb") if plan.load_balancer else []
     kinds = [manifest for manifest in load_balancer if manifest["kind"] == "CustomResourceDefinition"]
     for manifest in kinds:
@@ -223,6 +219,10 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     _wait(cluster, starting, api.is_ready, "the API server is not ready")
     start("kube-controller-manager")
     _wait(cluster, starting, lambda: _all_ready(api, "/api/v1/nodes"), "the nodes are not ready")
+    if plan.network_policy:  # it gives up on a Node without an address
+        for manifest in _addon("network-policy"):
+            api.create(manifest)
+        start("network-policy")
 
     report("starting CoreDNS")
     pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
