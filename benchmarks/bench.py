@@ -20,9 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from throwaway import build
-from throwaway import cluster as clusters
-from throwaway.cluster import Cluster
+from throwaway import build, recipe
+from throwaway.cluster import Cluster, find_or_fail
 from throwaway.plan import KUBERNETES_VERSION, PROXY_MODES, make_plan
 
 HERE = Path(__file__).parent
@@ -73,7 +72,7 @@ def running(*options: str) -> Iterator[Cluster]:
     """A cluster of our own for as long as the block lasts."""
     throwaway("up", "--new", "--name", NAME, *options)
     try:
-        yield clusters.find_or_fail(NAME)
+        yield find_or_fail(NAME)
     finally:
         throwaway("down", "--name", NAME)
 
@@ -164,7 +163,7 @@ def start_and_end(runs: int) -> dict[str, Figure]:
     for _ in range(runs):
         begin = time.monotonic()
         throwaway("up", "--new", "--name", NAME)
-        cluster = clusters.find_or_fail(NAME)
+        cluster = find_or_fail(NAME)
         try:
             note("up: CoreDNS and the load balancer are ready, seconds", time.monotonic() - begin)
             note("up: processor time of the cluster, seconds", cpu_seconds(cluster))
@@ -203,7 +202,7 @@ def steps_of_up(runs: int) -> dict[str, Figure]:
         def note(step: str, steps: list[tuple[str, float]] = steps, begin: float = begin) -> None:
             steps.append((step, time.monotonic() - begin))
 
-        cluster = clusters.up(make_plan(NAME), built, note)
+        cluster = recipe.up(make_plan(NAME), built, note)
         note("")
         cluster.down()
         for (step, _), (_, end) in pairwise(steps):

@@ -19,7 +19,7 @@ from rich.progress import Progress as Lines
 
 from throwaway import build, bundle, cache
 from throwaway.build import Progress
-from throwaway.cli.common import Display
+from throwaway.cli.display import Display
 from throwaway.errors import ThrowawayError
 from workshop import Workshop
 

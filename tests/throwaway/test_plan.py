@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from throwaway.boot import Boot
 from throwaway.errors import ThrowawayError
-from throwaway.init import Boot
 from throwaway.plan import MAX_NODES, IpFamily, differing_settings, make_plan, plan_from_dict, unusual_settings
 
 

@@ -7,12 +7,14 @@ with the mark (userns) are what a kubelet and containerd need inside a user name
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from throwaway import feature_gates
-from throwaway.pki import KeyPair, Pki
 from throwaway.plan import API_PORT, Node, Plan
 from throwaway.requirements import SYSTEM_PATH
+
+if TYPE_CHECKING:  # most who need to know a component need no keys, and cryptography is slow to import
+    from throwaway.pki import KeyPair, Pki
 
 FOLDER = "/run/throwaway"
 BIN = f"{FOLDER}/bin"
@@ -57,7 +59,7 @@ def components(plan: Plan, node: Node) -> list[Component]:
     return [_etcd(), _kube_apiserver(plan), _kube_controller_manager(plan), _kube_scheduler(plan), *own]
 
 
-def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
+def files(plan: Plan, pki: "Pki", node: Node) -> dict[str, str]:
     """The files of one node: path → text. Keys are among them, so all are to be readable by their owner only."""
     server = plan.api_server
     texts = {
@@ -94,12 +96,12 @@ def files(plan: Plan, pki: Pki, node: Node) -> dict[str, str]:
     return texts
 
 
-def client_files(plan: Plan, pki: Pki) -> dict[str, str]:
+def client_files(plan: Plan, pki: "Pki") -> dict[str, str]:
     """The files of a machine beside the nodes, as those of `files`: with them kubectl works there."""
     return {KUBECONFIG: kubeconfig(plan.api_server, pki.authority, pki.clients["admin"], plan.name)}
 
 
-def kubeconfig(server: str, authority: KeyPair, client: KeyPair, name: str) -> str:
+def kubeconfig(server: str, authority: "KeyPair", client: "KeyPair", name: str) -> str:
     """A kubeconfig with one context called `name`; certificates and key are inside it."""
 
     def encoded(pem: str) -> str:
@@ -147,7 +149,7 @@ def _feature_gates(plan: Plan) -> tuple[str, ...]:
     return (feature_gates.flag(plan.feature_gates),) if plan.feature_gates else ()
 
 
-def _pair(name: str, pair: KeyPair) -> dict[str, str]:
+def _pair(name: str, pair: "KeyPair") -> dict[str, str]:
     return {f"{PKI}/{name}.crt": pair.certificate, f"{PKI}/{name}.key": pair.key}
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from throwaway import components, kubectl, loading, pki, requirements, sandbox
-from throwaway.cluster import Cluster, Report, find_or_fail, node_object
+from throwaway.cluster import Cluster, Report, find_or_fail
 from throwaway.errors import ThrowawayError
 from throwaway.pki import KeyPair
 from throwaway.plan import Node, with_node, without_node
+from throwaway.recipe import node_object
 from throwaway.waiting import wait_until
 
 _READY_SECONDS = 120.0

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from throwaway import linux
+from throwaway.boot import Boot, read_line
 from throwaway.components import CONTROL, NODE_PATH, Component
 from throwaway.errors import ThrowawayError
-from throwaway.init import Boot, read_line
 from throwaway.plan import Plan
 from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
 from throwaway.waiting import wait_until

@@ -3,6 +3,7 @@
 A module for each group of commands; here is what holds them together.
 """
 
+import importlib
 import re
 import sys
 import traceback
@@ -10,19 +11,42 @@ from typing import Any, NoReturn
 
 import click
 
-from throwaway.cli.adopting import adopt
-from throwaway.cli.completion import completion
-from throwaway.cli.images import image, load
-from throwaway.cli.inside import exec_, kubectl, logs, shell
-from throwaway.cli.lifecycle import down, kubeconfig, status, up
-from throwaway.cli.making import build_, setup
-from throwaway.cli.nodes import node
-from throwaway.cli.observe import capture, trace
 from throwaway.errors import ThrowawayError
+
+_COMMANDS = {
+    "up": "starting.up",
+    "down": "lifecycle.down",
+    "status": "lifecycle.status",
+    "kubeconfig": "lifecycle.kubeconfig",
+    "kubectl": "inside.kubectl",
+    "exec": "inside.exec_",
+    "logs": "inside.logs",
+    "capture": "observe.capture",
+    "trace": "observe.trace",
+    "shell": "inside.shell",
+    "node": "nodes.node",
+    "load": "images.load",
+    "image": "images.image",
+    "adopt": "adopting.adopt",
+    "build": "making.build_",
+    "setup": "making.setup",
+    "completion": "completion.completion",
+}
+"""Command → its module and function. Only the one that is called is imported: a command is to take a moment."""
 
 
 class _Group(click.Group):
     """Shows what is wrong in one line; with --debug the traceback of a `ThrowawayError` as well."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, _, function = _COMMANDS[name].partition(".")
+        command: click.Command = getattr(importlib.import_module(f"throwaway.cli.{module}"), function)
+        return command
 
     def main(self, *arguments: Any, **options: Any) -> NoReturn:
         """Run, and end with an exit code: 1 for what went wrong, 2 for what was typed wrong."""
@@ -75,10 +99,3 @@ def main(debug: bool) -> None:
     throwaway shell         a shell in its network, with kubectl: curl http://NODE-ADDRESS:NODE-PORT works there
     throwaway down          end it; nothing is left
     """  # noqa: D301 - click looks for the backspace itself
-
-
-for command in (
-    up, down, status, kubeconfig, kubectl, exec_, logs, capture, trace, shell, node, load, image,
-    adopt, build_, setup, completion,
-):  # fmt: skip
-    main.add_command(command)

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from throwaway import references
-from throwaway.cli.common import context_option, name_option, progress, provider_option
+from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.display import progress
 from throwaway.cli.reports import ImageBuilt, Loaded, LoadedImage, Output, echo, output_option
 from throwaway.plan import DEFAULT_NAME
 from throwaway.public import Cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from throwaway import build, requirements
-from throwaway.cli.common import progress
+from throwaway.cli.display import progress
 from throwaway.cli.reports import Build, Output, echo, output_option
 
 

@@ -5,8 +5,9 @@ import time
 import click
 
 from throwaway import nodes
-from throwaway.cli.common import name_option, progress
+from throwaway.cli.common import name_option
 from throwaway.cli.completion import complete_worker
+from throwaway.cli.display import progress
 from throwaway.cli.reports import NodeEnded, NodeReady, Output, echo, output_option
 from throwaway.cluster import find_or_fail
 from throwaway.plan import Node

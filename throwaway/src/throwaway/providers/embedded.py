@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from throwaway import build, loading, requirements, sandbox
 from throwaway import cluster as clusters
+from throwaway import loading, requirements, sandbox
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
@@ -39,15 +39,17 @@ class Embedded(Provider):
     @classmethod
     def up(cls, wanted: Wanted, report: Report) -> tuple[Self, bool]:
         """See `Provider`; builds first what clusters are made of, if that was not done."""
+        from throwaway import build, recipe  # slow to import, and nobody needs them for a cluster that runs
+
         plan = _plan(wanted)
         requirements.require()
         built = build.ensure(lambda progress: report(f"{progress.part}: {progress.step} {progress.item}"))
         try:
             if not sandbox.find(plan.name):
-                return cls(clusters.up(plan, built, report, new=True)), True
+                return cls(recipe.up(plan, built, report, new=True)), True
         except AlreadyRunsError:
             pass  # somebody was quicker
-        return cls(clusters.up(plan, built, report)), False
+        return cls(recipe.up(plan, built, report)), False
 
     @classmethod
     def find(cls, name: str) -> Self | None:
