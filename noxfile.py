@@ -79,6 +79,20 @@ def prove(session: nox.Session) -> None:
         session.error(f"proofs failed with kube-proxy in {' and '.join(failed)} mode; docs/proofs.json says which")
 
 
+@nox.session(default=False)
+def mutate(session: nox.Session) -> None:
+    """Break texts and clusters, and write down whether the proofs notice; about 15 minutes."""
+    install(session, "test")
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+    names = [(mode, f"mutate-{mode}-{number}-{os.getpid()}") for mode, number in MUTATED]
+    with contextlib.ExitStack() as clusters:
+        for mode, name in names:
+            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}"))
+        options = [f"--{mode}={name}" for mode, name in names]
+        session.run("python", "-m", "mutate", *options, *session.posargs, env={"PYTHONPATH": f"{TOP / 'tests'}"})
+
+
 @nox.session
 def check(session: nox.Session) -> None:
     """Check formats, style, types, links and locks; needs no cluster."""
@@ -136,6 +150,8 @@ The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
 """
 SIDE_BY_SIDE = ("--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder")
 """How tests share a cluster, see tests/conftest.py. Most of the time they wait, so there are more than processors."""
+MUTATED = (("nftables", 1), ("nftables", 2), ("iptables", 1))
+"""The clusters on which faults are tried side by side: mode and number."""
 OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
 """JUnit's words → pytest's, worst first."""
 

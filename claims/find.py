@@ -38,6 +38,8 @@ class Claim:
     """The path of its page in the repository."""
     line: int
     """The line of its mark, counted from 1."""
+    markup: str = ""
+    """The sentence as it stands in the page, with its markup."""
 
     @property
     def digest(self) -> str:
@@ -101,10 +103,11 @@ def find_claims(page: Path, root: Path) -> list[Claim]:
                 raise ClaimError(f"{place}: {mark[1]!r} is no id of a claim; one is like nodeport-every-node")
             if not _AFTER_MARK.match(line, mark.end()):
                 raise ClaimError(f"{place}: the mark of {mark[1]} is inside a sentence; it stands before the full stop")
-            text = _sentence(block + line[: mark.start()])
+            markup = _sentence(block + line[: mark.start()])
+            text = _plain(markup)
             if len(text.split()) < 3:
                 raise ClaimError(f"{place}: before the mark of {mark[1]} there is no sentence")
-            found.append(Claim(mark[1], text, name, number))
+            found.append(Claim(mark[1], text, name, number, markup))
         block += f"{line}\n"
     return found
 
@@ -227,13 +230,18 @@ def _fences(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _sentence(text: str) -> str:
-    """The last sentence of a Markdown text, without its markup."""
+    """The last sentence of a Markdown text."""
     text = REFERENCE.sub("", text)
     text = text[max((mark.end() for mark in MARK.finditer(text)), default=0) :].lstrip(" .:;,)")
     cell = text.rpartition("|")[2] if text.lstrip().startswith("|") or "|" in text.split("\n")[-1] else text
     cell = re.sub(r"^\s*([-*+]|\d+\.) ", "", cell)
     without_code = re.sub(r"`[^`]*`", lambda code: "`" * len(code[0]), cell)  # in which a colon ends no sentence
     start = max((end.end() for end in _SENTENCE_END.finditer(without_code)), default=0)
-    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell[start:])
+    return cell[start:].strip()
+
+
+def _plain(markup: str) -> str:
+    """A sentence without its markup."""
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markup)
     plain = " ".join(re.sub(r"\*\*|\*|`|<[^>]*>", "", plain).split())
     return plain[:1].upper() + plain[1:]

@@ -13,11 +13,14 @@ sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims import render, results  # noqa: E402
 from claims.find import Proof, claims_and_proofs  # noqa: E402
+from mutate import render as mutations  # noqa: E402
+from mutate import results as mutation_results  # noqa: E402
 
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(r"&lt;(?!none|pending|unset|nil|unknown|invalid)[a-z][a-z0-9-]*&gt;")
 _LIST_OF_PROOFS = "<!-- proofs -->"
+_MUTATIONS = "<!-- mutations -->"
 
 _standings: dict[str, render.Standing] = {}
 
@@ -33,13 +36,15 @@ def on_pre_build(config: MkDocsConfig) -> None:
 
 def on_serve(server: Any, **_: Any) -> Any:
     """Build anew when proofs change, too."""
-    for folder in ("claims", "tests/proofs"):
+    for folder in ("claims", "tests/proofs", "mutate", "benchmarks"):
         server.watch(str(ROOT / folder))
     return server
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put all proofs into the page that lists them, and give fences that are proofs a place to be linked to."""
+    if _MUTATIONS in markdown:
+        return markdown.replace(_MUTATIONS, mutations.page(mutation_results.read(ROOT / mutation_results.FILE)))
     if _LIST_OF_PROOFS not in markdown:
         return render.with_places(markdown)
     parts = [render.summary(list(_standings.values()))]

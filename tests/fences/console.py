@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fences.compare import fail_on_difference, reconcile
@@ -122,6 +122,7 @@ def run_console(fence: Fence, shell: Shell, placeholders: Placeholders, update: 
     hangs.
     """
     source: list[str] = []
+    seen: list[tuple[list[str], Placeholders]] = []
     for command in read_commands(fence):
         place, text = fence.place(command.line), command.text.strip()
         try:
@@ -134,15 +135,29 @@ def run_console(fence: Fence, shell: Shell, placeholders: Placeholders, update: 
             raise FenceError(f"{place}: the command ended the shell: {text}\n{end}".rstrip()) from None
         if status and not printed:
             raise FenceError(f"{place}: the command failed with status {status} and printed nothing: {text}")
-        output = reconcile(command.output, printed, placeholders)
+        seen.append((printed, Placeholders(dict(placeholders.bound))))
         if update:
+            output = reconcile(command.output, printed, placeholders)
             output = _with_placeholders(command.output, output, placeholders, fence.path.read_text("utf-8"))
         else:
-            what = f"the output differs from the page's (- page, + now) after: {text}"
-            first_line = fence.start_line + command.line + len(command.source)
-            fail_on_difference(what, fence.page, first_line, command.output, output)
+            output = _compare(fence, command, printed, placeholders)
         source += command.source + output + command.blank
+    fence.check = lambda source: _check(replace(fence, source=source), seen)
     return "".join(f"{line}\n" for line in source)
+
+
+def _check(fence: Fence, seen: list[tuple[list[str], Placeholders]]) -> None:
+    for command, (printed, placeholders) in zip(read_commands(fence), seen, strict=True):
+        _compare(fence, command, printed, Placeholders(dict(placeholders.bound)))
+
+
+def _compare(fence: Fence, command: Command, printed: list[str], placeholders: Placeholders) -> list[str]:
+    """The command's output as the page has it; raises `FenceError` if it printed something else."""
+    output = reconcile(command.output, printed, placeholders)
+    what = f"the output differs from the page's (- page, + now) after: {command.text.strip()}"
+    first_line = fence.start_line + command.line + len(command.source)
+    fail_on_difference(what, fence.page, first_line, command.output, output)
+    return output
 
 
 def _with_placeholders(old: list[str], new: list[str], placeholders: Placeholders, page: str) -> list[str]:

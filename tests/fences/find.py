@@ -1,7 +1,7 @@
 """Finds the fences of a page by the very code that renders them: what a reader sees is what is run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Fence(CodeExample):
     """The word after the backticks, such as `python`."""
     settings: dict[str, str] = field(default_factory=dict)
     """Key and value of each attribute on the fence's line, such as `title`."""
+    check: Callable[[str], None] | None = field(default=None, compare=False)
+    """Compares what the fence printed when it was run with another source; raises `FenceError` if they differ."""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.start_line}-{self.end_line}"

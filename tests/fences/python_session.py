@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from inspect import FrameInfo
 from pathlib import Path
@@ -68,12 +69,12 @@ class PythonSession:
             raise KeyboardInterrupt
         if other_output:
             raise FenceError(f"{fence.place()}: it shows more than what it prints with print():\n{other_output}")
-        _check_for_orphans(fence, prints)
-        printed = prints.updated_print_statements(fence) or fence.source
         if eval_example.update_examples:
-            rewrite(fence, printed, eval_example)
+            _check_for_orphans(fence, prints)
+            rewrite(fence, prints.updated_print_statements(fence) or fence.source, eval_example)
         else:
-            _compare(fence, "print() shows something else than the page (- page, + now)", printed)
+            fence.check = lambda source: _check_prints(replace(fence, source=source), prints)
+            fence.check(fence.source)
 
     def _run(self, fence: Fence, eval_example: EvalExample) -> InsertPrintStatements:
         script = self._scripts / f"{fence.module_name}.py"
@@ -160,6 +161,12 @@ def _ruff(fence: Fence, code: CodeExample, eval_example: EvalExample) -> None:
         lines = [line.strip() for line in str(error).splitlines()]
         problems = "\n".join(line for line in lines if line.startswith(str(code.path)))
         raise FenceError(problems.replace(str(code.path), fence.page)) from None
+
+
+def _check_prints(fence: Fence, prints: InsertPrintStatements) -> None:
+    _check_for_orphans(fence, prints)
+    printed = prints.updated_print_statements(fence) or fence.source
+    _compare(fence, "print() shows something else than the page (- page, + now)", printed)
 
 
 def _compare(fence: Fence, what: str, after: str) -> None:

@@ -1,6 +1,7 @@
 """The situations that proofs set up: Pods, Services, and questions asked from where a reader might ask them."""
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,9 @@ AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 TOOLBOX = "localhost/toolbox:1"
 POD_PORT = 8080
 """Where the Pods of `World.pods` listen, by TCP for HTTP; by UDP at 8081."""
+
+PATIENCE_SECONDS = float(os.environ.get("PROOF_PATIENCE_SECONDS", "60"))
+"""For how long a proof waits for what it expects. Less is enough where a proof is to fail, as `./dev mutate` has it."""
 
 _T = TypeVar("_T")
 
@@ -203,7 +207,7 @@ def outside_failure(url: str, seconds: float = 1) -> str:
     return ""
 
 
-def wait_for(what: Callable[[], _T | None], complaint: str, seconds: float = 60) -> _T:
+def wait_for(what: Callable[[], _T | None], complaint: str, seconds: float = PATIENCE_SECONDS) -> _T:
     """Poll until something is there (true) and return it; fails after `seconds` with the complaint and what it was."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
