@@ -99,6 +99,12 @@ def test_a_range_of_ports_that_cannot_be_is_refused(ports: str) -> None:
         make_plan(service_node_port_range=ports)
 
 
+@pytest.mark.parametrize("ip_family", ["ipv6", "dual"])
+def test_network_policy_is_refused_where_it_would_have_no_effect(ip_family: IpFamily) -> None:
+    with pytest.raises(ThrowawayError, match="use --ip-family ipv4"):
+        make_plan(ip_family=ip_family, network_policy=True)
+
+
 @pytest.mark.parametrize("zones", [-1, 4])
 def test_an_impossible_number_of_zones_is_refused(zones: int) -> None:
     with pytest.raises(ThrowawayError, match="ask for 0 to 3"):

@@ -249,7 +249,7 @@ def make_plan(
     `zones` above 0 the nodes get labels `zone1`, `zone2`, …, in turn; the control plane is in the last one.
 
     Raises `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters), a number of nodes or
-    zones that cannot be, ranges that are none or overlap. Whether there are such feature gates is for Kubernetes to
+    zones that cannot be, ranges that are none or overlap, network policy with IPv6. Whether there are such feature gates is for Kubernetes to
     say, see `feature_gates`.
     """
     check_name(name)
@@ -261,6 +261,12 @@ def make_plan(
         raise ThrowawayError(f"kube-proxy has no mode {proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
     if ip_family not in IP_FAMILIES:
         raise ThrowawayError(f"there is no IP family {ip_family!r}; choose {', '.join(IP_FAMILIES)}")
+    if network_policy and ip_family != "ipv4":
+        # kube-router v2.1.0 calls a set `inet6:KUBE-…` where it makes it, and `KUBE-…` in the rules that need it.
+        raise ThrowawayError(
+            f"--network-policy is not possible with --ip-family {ip_family}: kube-router's rules for IPv6 are refused"
+            " by the kernel; use --ip-family ipv4"
+        )
     ranges = _ranges(ip_family)
     return Plan(
         name=name,

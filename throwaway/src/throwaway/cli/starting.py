@@ -78,7 +78,7 @@ from throwaway.public import Cluster
     "--network-policy/--no-network-policy",
     default=False,
     show_default=True,
-    help="Whether NetworkPolicies are enforced (by kube-router's controller; needs the program ipset).",
+    help="Whether NetworkPolicies are enforced (by kube-router's controller, for IPv4; needs the program ipset).",
 )
 @click.option("--new", is_flag=True, help="Fail if a cluster of this name runs already.")
 @provider_option
