@@ -249,8 +249,8 @@ def make_plan(
     `zones` above 0 the nodes get labels `zone1`, `zone2`, …, in turn; the control plane is in the last one.
 
     Raises `ThrowawayError` for a name that is not a DNS label (RFC 1123, at most 32 characters), a number of nodes or
-    zones that cannot be, ranges that are none or overlap, network policy with IPv6. Whether there are such feature gates
-    is for Kubernetes to say, see `feature_gates`.
+    zones that cannot be, ranges that are none or overlap, network policy with IPv6. Whether there are such
+    feature gates is for Kubernetes to say, see `feature_gates`.
     """
     check_name(name)
     if not 1 <= nodes <= MAX_NODES:
