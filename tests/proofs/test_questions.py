@@ -1,0 +1,310 @@
+"""Proofs of docs/kubernetes/resources/questions.md, as far as those of other pages do not show the same."""
+
+import json
+import re
+
+import pytest
+from kubernetes import client
+
+from proofs import proof
+from proofs.world import AGNHOST, POD_PORT, TOOLBOX, World, answers, outside, outside_failure, wait_for
+from throwaway import CommandFailedError
+
+HTTP = "http://echo/hostname"
+
+
+def kubectl(world: World, command: str) -> str:
+    """What kubectl prints, in the proof's namespace."""
+    return str(world.cluster.kubectl(["-n", world.namespace, *command.split()]))
+
+
+@proof(
+    "questions-pod-address",
+    "questions-other-port",
+    "questions-two-services",
+    "questions-no-tls",
+    "questions-from-node",
+    "questions-no-restart",
+    "questions-external-ips",
+    control=(
+        "The Pod would not answer at one of these addresses; or, where `targetPort` is wrong, it would answer before "
+        "the change; or it would be another Pod, or started again, after it."
+    ),
+)
+def test_one_pod_and_its_ways_in(world: World) -> None:
+    """Asks one Pod at its own address, then by Services of several kinds, one of them from a Node.
+
+    One Service has port 443, `appProtocol: https` and a wrong `targetPort`, which is put right while the Pod runs.
+    Another has `externalIPs` with the address of a Node.
+    """
+    (pod,) = world.pods()
+    assert world.ask(f"http://{pod.address}:{POD_PORT}/hostname") == [pod.name]
+    address = world.service().spec.cluster_ip
+    wait_for(lambda: world.ask(HTTP) == [pod.name], "port 80 leads to 8080")
+    worker = world.nodes["worker1"]
+    asked = ["curl", "-s", "--max-time", "5", f"http://{address}/hostname"]
+    assert world.cluster.exec("worker1", asked) == pod.name
+
+    def uid_and_starts() -> tuple[str, int]:
+        found = world.core.read_namespaced_pod(pod.name, world.namespace)
+        return found.metadata.uid, found.status.container_statuses[0].restart_count
+
+    before = uid_and_starts()
+    https = {"name": "https", "port": 443, "appProtocol": "https"}
+    world.service("shop", selector={"app": "echo"}, ports=[{**https, "targetPort": 9}])
+    wait_for(lambda: world.failure("http://shop:443/") == "refused", "nobody listens on port 9")
+    world.patch("shop", ports=[{**https, "targetPort": POD_PORT}])
+    wait_for(lambda: world.ask("http://shop:443/hostname") == [pod.name], "plain HTTP is answered at port 443")
+    assert uid_and_starts() == before
+    external = [{"port": 8087, "targetPort": POD_PORT}]
+    assert outside_failure(f"http://{worker}:8087/") == "refused", "nobody has that port before"
+    world.service("external", selector={"app": "echo"}, ports=external, externalIPs=[worker])
+    wait_for(lambda: answers(f"http://{worker}:8087/hostname"), "the Node answers at the Service's port")
+    assert outside(f"http://{worker}:8087/hostname") == pod.name
+
+
+@proof(
+    "questions-scale-up", control="The new Pod would answer none of the new connections, as it does before it is ready."
+)
+def test_a_new_pod_gets_new_connections(world: World) -> None:
+    """Starts a Pod behind a Service that has one already, and opens new connections."""
+    (first,) = world.pods()
+    world.service()
+    wait_for(lambda: world.ask(HTTP, 10) == [first.name] * 10, "the first one answers")
+    (second,) = world.pods("second", labels={"app": "echo"})
+    wait_for(lambda: set(world.ask(HTTP, 20)) == {first.name, second.name}, "both answer")
+
+
+@proof(
+    "questions-expose-selector",
+    "questions-ports-column",
+    control="The selector, the ports or the column would be other ones than those read from the API.",
+)
+def test_what_kubectl_expose_makes(world: World) -> None:
+    """Makes a Deployment without Pods, exposes it by kubectl, and reads the Service from the API and from kubectl."""
+    labels = {"app": "web", "tier": "front"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": AGNHOST}]}}
+    deployment = {
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+    }
+    client.AppsV1Api().create_namespaced_deployment(world.namespace, deployment)
+    kubectl(world, "expose deployment web --port=80 --target-port=8080 --type=NodePort")
+    spec = world.core.read_namespaced_service("web", world.namespace).spec
+    (port,) = spec.ports
+    assert (spec.type, spec.selector, port.port, port.target_port) == ("NodePort", labels, 80, 8080)
+    row = kubectl(world, "get service web --no-headers").split()
+    assert row[4] == f"80:{port.node_port}/TCP"
+
+
+@proof(
+    "questions-no-range",
+    "questions-tcp-by-default",
+    "questions-no-rename",
+    "questions-name-rules",
+    control="The API server would take what it refuses here, or refuse what it takes.",
+)
+def test_what_the_api_server_takes(world: World) -> None:
+    """Makes Services with a range as `port`, without a protocol, and with names that are odd; renames one."""
+    spec = {"ports": [{"port": "8000-8010"}]}
+    several = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "several"}, "spec": spec}
+    with pytest.raises(CommandFailedError, match="cannot unmarshal string into Go struct field"):
+        world.cluster.kubectl(["-n", world.namespace, "create", "--validate=false", "-f-"], json.dumps(several))
+    assert world.service("plain", ports=[{"port": 80}]).spec.ports[0].protocol == "TCP"
+    renamed = {"metadata": {"name": "other"}}
+    with pytest.raises(client.ApiException) as refused:
+        world.core.patch_namespaced_service("plain", world.namespace, renamed)
+    assert "the name of the object (other) does not match the name on the URL (plain)" in refused.value.body
+    for name in ("7-up", "a" * 63):
+        assert world.service(name).metadata.name == name
+    for name in ("a" * 64, "Web", "my_web", "my.web", "-web"):
+        with pytest.raises(client.ApiException) as refused:
+            world.service(name)
+        assert json.loads(refused.value.body)["details"]["causes"][0]["field"] == "metadata.name", name
+
+
+@proof("questions-apply-keeps-port", control="The `nodePort` would be another one, as it would be of a new Service.")
+def test_to_apply_again_keeps_the_node_port(world: World) -> None:
+    """Applies a manifest without `nodePort` three times by kubectl, the last time with a new label."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+
+    def applied() -> int:
+        world.cluster.apply(manifest, world.namespace)
+        return int(world.core.read_namespaced_service("web", world.namespace).spec.ports[0].node_port)
+
+    first = applied()
+    assert applied() == first
+    manifest["metadata"]["labels"] = {"new": "yes"}  # type: ignore[index]
+    assert applied() == first
+
+
+@proof(
+    "questions-cluster-ip-immutable",
+    control="kubectl would say `service/web configured`, as it does where the address stays out of the manifest.",
+)
+def test_the_cluster_ip_cannot_be_changed(world: World) -> None:
+    """Applies a Service by kubectl, then again with a label, then with another ClusterIP that is free."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+    world.cluster.apply(manifest, world.namespace)
+    manifest["metadata"]["labels"] = {"new": "yes"}  # type: ignore[index]
+    assert "service/web configured" in world.cluster.apply(manifest, world.namespace)
+    spare = world.service("spare").spec.cluster_ip
+    world.core.delete_namespaced_service("spare", world.namespace)
+    manifest["spec"]["clusterIP"] = spare  # type: ignore[index]
+    with pytest.raises(CommandFailedError, match="may not change once set"):
+        world.cluster.apply(manifest, world.namespace)
+
+
+@proof(
+    "questions-external-ips-warning",
+    control="There would be no warning, as there is none for the same Service without them.",
+)
+def test_external_ips_are_deprecated(world: World) -> None:
+    """Makes a Service with `externalIPs`, and one without, and reads the API server's warnings."""
+
+    def warning(name: str, **spec: object) -> str:
+        body = {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
+        _, _, headers = world.core.create_namespaced_service_with_http_info(world.namespace, body)
+        return str(headers.get("Warning", ""))
+
+    assert "spec.externalIPs is deprecated" in warning("with", externalIPs=["192.0.2.7"])
+    assert warning("without") == ""
+
+
+def outside_address(world: World, service: str) -> str:
+    """The address that a LoadBalancer Service has been given."""
+
+    def given() -> str:
+        found = world.core.read_namespaced_service(service, world.namespace)
+        return found.status.load_balancer.ingress[0].ip if found.status.load_balancer.ingress else ""
+
+    return wait_for(given, f"{service} has an address")
+
+
+@proof(
+    "questions-own-address",
+    "questions-shared-address",
+    "questions-chosen-address",
+    "questions-loadbalancer-tcp-udp",
+    needs=("load-balancer",),
+    control=(
+        "Two Services would have one address without the annotation, or two with it; the one that was chosen would not "
+        "be given; the API server would refuse two protocols."
+    ),
+)
+def test_addresses_of_load_balancers(world: World) -> None:
+    """Makes LoadBalancer Services without annotations and with those of MetalLB, and reads their addresses."""
+    for name in ("one", "two"):
+        world.service(name, type="LoadBalancer")
+    one, two = outside_address(world, "one"), outside_address(world, "two")
+    assert one != two
+    for name in ("one", "two"):
+        world.core.delete_namespaced_service(name, world.namespace)
+    share = {"metallb.io/allow-shared-ip": world.namespace}
+    both = [{"name": kind, "port": 53, "protocol": kind.upper()} for kind in ("tcp", "udp")]
+    chosen = {"metallb.io/loadBalancerIPs": two}
+    taken = world.service("dns", {"annotations": share | chosen}, type="LoadBalancer", ports=both)
+    assert {(each.port, each.protocol) for each in taken.spec.ports} == {(53, "TCP"), (53, "UDP")}
+    world.service("web", {"annotations": share | chosen}, type="LoadBalancer")
+    assert (outside_address(world, "dns"), outside_address(world, "web")) == (two, two)
+
+
+@proof(
+    "questions-loadbalancer-no-ping",
+    "questions-loadbalancer-from-pod",
+    needs=("load-balancer",),
+    control="The ping would be answered, as that of a Node is; the Pod would get no answer at the outside address.",
+)
+def test_a_load_balancers_address_answers_at_its_port_only(world: World) -> None:
+    """Asks the address of a LoadBalancer Service from outside and from a Pod, and pings it and a Node from there."""
+    (pod,) = world.pods()
+    world.service(type="LoadBalancer")
+    address = outside_address(world, "echo")
+    wait_for(lambda: answers(f"http://{address}/hostname"), "it answers outside")
+    wait_for(lambda: world.ask(f"http://{address}/hostname") == [pod.name], "it answers a Pod")
+
+    assert " 0% packet loss" in world.run(f"ping -c 1 -W 2 {world.nodes['worker1']}")
+    assert "100% packet loss" in world.run(f"ping -c 2 -W 1 {address}")
+
+
+@proof(
+    "questions-ndots",
+    "questions-names-inside-only",
+    "questions-service-links",
+    "questions-statefulset-names",
+    control=(
+        "The file would have other lines; a Node or the client would find the name, as a Pod does; the Pod without "
+        "links would have the Service's variables, as the other has; the Pod's name would be found by a Service that "
+        "is not headless, too."
+    ),
+)
+def test_names_as_pods_and_others_see_them(world: World) -> None:
+    """Starts two Pods, one of them with `enableServiceLinks: false`, and one of a StatefulSet with a headless Service.
+
+    Reads their resolv.conf and environment, and asks for names in a Pod, on a Node and on a machine outside.
+    """
+    address = world.service("redis", ports=[{"port": 6379}]).spec.cluster_ip
+    labels = {"app": "db"}
+    main = {"name": "main", "image": TOOLBOX, "command": ["sleep", "infinity"]}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [main], "terminationGracePeriodSeconds": 0}}
+    world.service("db", clusterIP="None")
+    world.service("other", selector=labels)
+    stateful = {"serviceName": "db", "replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    client.AppsV1Api().create_namespaced_stateful_set(world.namespace, {"metadata": {"name": "db"}, "spec": stateful})
+    toolbox = world.toolbox()
+    (without,) = world.pods("without", containers=[main], enableServiceLinks=False)
+    linked, unlinked = world.run("env", toolbox.name), world.run("env", without.name)
+    assert f"REDIS_PORT=tcp://{address}:6379" in linked
+    assert not re.search("^(REDIS|DB|OTHER)_", unlinked, re.MULTILINE)
+    assert "KUBERNETES_SERVICE_HOST=" in unlinked
+
+    resolv = world.run("cat /etc/resolv.conf")
+    (search,) = [line.split()[1:] for line in resolv.splitlines() if line.startswith("search")]
+    assert search[:3] == [f"{world.namespace}.svc.cluster.local", "svc.cluster.local", "cluster.local"]
+    assert re.search(r"^options .*\bndots:5\b", resolv, re.MULTILINE)
+
+    name = f"redis.{world.namespace}.svc.cluster.local"
+    assert world.run(f"dig +short {name}").split() == [address]
+    for place in ("worker1", "client"):
+        assert world.cluster.exec(place, ["getent", "hosts", "localhost"]), "it looks up names"
+        told = world.cluster.exec(place, ["sh", "-c", f"getent hosts {name} || echo $?"])
+        assert told.strip() == "2", "what getent says of a name that is not found"
+
+    def found(service: str) -> list[str]:
+        return world.run(f"dig +short db-0.{service}.{world.namespace}.svc.cluster.local").split()
+
+    def of_db() -> str:
+        return str(world.core.read_namespaced_pod("db-0", world.namespace).status.pod_ip or "")
+
+    wait_for(lambda: set(world.endpoints("db")) == {of_db()} - {""} != set(), "the Pod is behind its Service")
+    wait_for(lambda: found("db") == [of_db()], "the Pod has its name")
+    assert found("other") == []
+
+
+@proof(
+    "questions-host-port",
+    control="Another Node would answer at the port, too, as all do at a NodePort.",
+)
+def test_a_host_port_is_on_one_node(world: World) -> None:
+    """Starts a Pod on worker1 with a `hostPort`, and asks for it on worker1 and on worker2."""
+    container = {
+        "name": "main",
+        "image": AGNHOST,
+        "args": ["netexec"],
+        "ports": [{"containerPort": POD_PORT, "hostPort": 8088}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": POD_PORT}, "periodSeconds": 1},
+    }
+    (pod,) = world.pods(node="worker1", containers=[container])
+    wait_for(lambda: answers(f"http://{world.nodes['worker1']}:8088/hostname"), "its own Node answers")
+    assert outside(f"http://{world.nodes['worker1']}:8088/hostname") == pod.name
+    assert outside_failure(f"http://{world.nodes['worker2']}:8088/") == "refused"

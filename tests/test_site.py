@@ -1,0 +1,68 @@
+"""What the site's own pages promise of their form: answers that show where they come from, terms, programs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import programs, terms
+
+ROOT = Path(__file__).parents[1]
+QUESTIONS = (ROOT / "docs/kubernetes/resources/questions.md").read_text("utf-8")
+ANSWERS = {
+    heading: answer
+    for heading, answer in re.findall(r"^### (.+?) \{ #\S+ \}\n\n(.*?)(?=^##|\Z)", QUESTIONS, re.MULTILINE | re.DOTALL)
+}
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_an_answer_is_proved_or_says_that_it_is_not(question: str) -> None:
+    answer = ANSWERS[question]
+    assert "[✓](claim:" in answer or "[✓](proof:" in answer or "Not tried here" in answer
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_an_answer_is_short_and_leads_on(question: str) -> None:
+    text, _, more = ANSWERS[question].partition("\n\n")
+    assert len(text.split()) <= 70
+    assert re.match(r"\[[^]]+\]\((?:\.\./)*[a-z-]+\.md(?:#[a-z0-9-]+)?\)", more), "a section that tells more"
+    assert more.rstrip().endswith("{ .more }")
+
+
+def test_a_term_leads_to_the_glossary_where_it_stands_first() -> None:
+    glossary = "SNAT { #snat .tip }\n:   Source `NAT`: the *first*. See [x](y.md#z).\n\nPod { #pod }\n:   A Pod.\n"
+    known = terms.terms(glossary)
+    assert known == {"SNAT": ("snat", "Source NAT: the *first*."), "SNATs": ("snat", "Source NAT: the *first*.")}
+    mark = '<abbr title="x">SNAT</abbr>'
+    html = f'<h2 id="a">{mark}</h2><p><a href="b">{mark}</a> {mark} {mark}</p>'
+    link = '<a class="term" href="../glossary/#snat" title="Source NAT: the *first*.">SNAT</a>'
+    assert terms.linked(html, known, "../glossary/") == (f'<h2 id="a">SNAT</h2><p><a href="b">SNAT</a> {link} SNAT</p>')
+
+
+def test_the_glossary_is_in_order_and_defines_each_term_once() -> None:
+    found = re.findall(r"^(.+) \{ #\S+(?: \.tip)? \}\n:   ", terms.GLOSSARY.read_text("utf-8"), re.MULTILINE)
+    assert len(found) > 50
+    assert found == sorted(set(found), key=str.lower)
+
+
+def test_each_program_says_what_it_shows_and_a_page_names_it() -> None:
+    found = programs.programs(ROOT)
+    assert {each.name for each in found} == {file.stem for file in (ROOT / "examples").glob("*.py")}
+    assert all(len(each.says.split()) > 10 for each in found)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "page", "complaint"),
+    [
+        ('"""One line."""', "`examples/one.py`", "its docstring has to say"),
+        ('"""One line.\n\nWhat it shows.\n"""', "nothing", "no page says that its story is told by this program"),
+    ],
+)
+def test_a_program_that_says_too_little_is_refused(tmp_path: Path, docstring: str, page: str, complaint: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "docs/page.md").write_text(f"# Page\n\n{page}\n")
+    (tmp_path / "examples/one.py").write_text(docstring)
+    (tmp_path / "examples/one.expected.txt").write_text("")
+    with pytest.raises(ValueError, match=complaint):
+        programs.programs(tmp_path)
