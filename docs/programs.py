@@ -21,7 +21,7 @@ class Program:
     name: str
     """The name of its file, without `.py`."""
     title: str
-    """The first line of its docstring, without the full stop."""
+    """The first line of its docstring, without what is the same in all."""
     says: str
     """The second paragraph of its docstring."""
     source: str
@@ -49,7 +49,7 @@ def programs(root: Path) -> list[Program]:
         if not pages:
             raise ValueError(f"{mention}: no page says that its story is told by this program")
         prints = file.with_suffix(".expected.txt").read_text("utf-8")
-        title, says = paragraphs[0].rstrip("."), " ".join(paragraphs[1].split())
+        title, says = paragraphs[0].rstrip(".").removesuffix(", as one program"), " ".join(paragraphs[1].split())
         found.append(Program(file.stem, title, says, source, prints, pages))
     return found
 
