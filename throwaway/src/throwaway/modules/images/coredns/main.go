@@ -21,7 +21,7 @@ import (
 func main() {
 	// The order in which plugins see a query, as in upstream's plugin.cfg.
 	dnsserver.Directives = []string{
-		"reload", "health", "ready", "prometheus", "errors", "log", "cache", "loadbalance", "kubernetes", "forward",
+		"reload", "health", "ready", "prometheus", "errors", "log", "loadbalance", "cache", "kubernetes", "forward",
 	}
 	coremain.Run()
 }
