@@ -87,9 +87,9 @@ def _reference(standing: Standing, top: str, number: int) -> str:
     """The mark of a claim that another page makes: it says how that claim stands, and leads to it."""
     claim = standing.claim
     page = top + claim.page.removeprefix("docs/").removesuffix("index.md").replace(".md", "/")
-    said = f"<span>It was said and tried elsewhere: “{escape(claim.text, quote=False)}.”</span>"
+    said = f"<span>It rests on what is said elsewhere: “{escape(claim.text, quote=False)}.”</span>"
     more = (
-        f'<a href="{page}#why-{claim.id}">Where it is said</a>, <a href="{top}proofs/#{claim.id}">how it was tried</a>'
+        f'<a href="{page}#why-{claim.id}">Where it is said</a>, <a href="{top}proofs/#{claim.id}">how it is tried</a>'
     )
     return _button(standing, f"said-{number}-{claim.id}", said + more)
 

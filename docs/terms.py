@@ -14,7 +14,7 @@ GLOSSARY = Path(__file__).with_name("glossary.md")
 
 _DEFINED = re.compile(r"^(?P<name>.+?) \{ #(?P<id>\S+) \.tip \}\n: +(?P<said>.+)$", re.MULTILINE)
 _MARKED = re.compile(r"<abbr title=\"[^\"]*\">(.*?)</abbr>")
-_TAG = re.compile(r"<(/?)(a|h[1-6]|svg|button|pre)\b[^>]*>|" + _MARKED.pattern)
+_TAG = re.compile(r"<(/?)(a|h[1-6]|summary|svg|button|pre)\b[^>]*>|" + _MARKED.pattern)
 
 
 def terms(glossary: str) -> dict[str, tuple[str, str]]:
@@ -31,7 +31,7 @@ def terms(glossary: str) -> dict[str, tuple[str, str]]:
 def linked(html: str, known: dict[str, tuple[str, str]], glossary: str) -> str:
     """A page's HTML, in which `<abbr>` marks all terms: the first of each leads to the glossary, the others are text.
 
-    `glossary` is where that is, seen from the page. In headings, links and pictures a term stays text.
+    `glossary` is where that is, seen from the page. In headings, titles of boxes, links and pictures a term stays text.
     """
     seen: set[str] = set()
     open_tags: list[str] = []
