@@ -17,10 +17,10 @@ from py_mini_racer import MiniRacer
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ROOT / "docs/kubernetes/resources/questions.md"
-PAGES = 2
-"""Among how many pages that a search finds the right one has to be. One more may stand between two of them."""
-SECTIONS = 3
-"""Among how many of a page's sections the right one has to be; the site shows so many before `more on this page`."""
+PAGES = 3
+"""Among how many pages that a search finds the right one has to be."""
+SECTIONS = 5
+"""Among how many sections of a page that it finds the right one has to be."""
 
 TYPED = {
     "types": "difference between ClusterIP, NodePort and LoadBalancer service types",

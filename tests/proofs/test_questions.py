@@ -25,7 +25,6 @@ def kubectl(world: World, command: str) -> str:
     "questions-no-tls",
     "questions-from-node",
     "questions-no-restart",
-    "questions-external-ips",
     control=(
         "The Pod would not answer at one of these addresses; or, where `targetPort` is wrong, it would answer before "
         "the change; or it would be another Pod, or started again, after it."
@@ -35,13 +34,11 @@ def test_one_pod_and_its_ways_in(world: World) -> None:
     """Asks one Pod at its own address, then by Services of several kinds, one of them from a Node.
 
     One Service has port 443, `appProtocol: https` and a wrong `targetPort`, which is put right while the Pod runs.
-    Another has `externalIPs` with the address of a Node.
     """
     (pod,) = world.pods()
     assert world.ask(f"http://{pod.address}:{POD_PORT}/hostname") == [pod.name]
     address = world.service().spec.cluster_ip
     wait_for(lambda: world.ask(HTTP) == [pod.name], "port 80 leads to 8080")
-    worker = world.nodes["worker1"]
     asked = ["curl", "-s", "--max-time", "5", f"http://{address}/hostname"]
     assert world.cluster.exec("worker1", asked) == pod.name
 
@@ -56,11 +53,6 @@ def test_one_pod_and_its_ways_in(world: World) -> None:
     world.patch("shop", ports=[{**https, "targetPort": POD_PORT}])
     wait_for(lambda: world.ask("http://shop:443/hostname") == [pod.name], "plain HTTP is answered at port 443")
     assert uid_and_starts() == before
-    external = [{"port": 8087, "targetPort": POD_PORT}]
-    assert outside_failure(f"http://{worker}:8087/") == "refused", "nobody has that port before"
-    world.service("external", selector={"app": "echo"}, ports=external, externalIPs=[worker])
-    wait_for(lambda: answers(f"http://{worker}:8087/hostname"), "the Node answers at the Service's port")
-    assert outside(f"http://{worker}:8087/hostname") == pod.name
 
 
 @proof(
@@ -165,22 +157,6 @@ def test_the_cluster_ip_cannot_be_changed(world: World) -> None:
         world.cluster.apply(manifest, world.namespace)
 
 
-@proof(
-    "questions-external-ips-warning",
-    control="There would be no warning, as there is none for the same Service without them.",
-)
-def test_external_ips_are_deprecated(world: World) -> None:
-    """Makes a Service with `externalIPs`, and one without, and reads the API server's warnings."""
-
-    def warning(name: str, **spec: object) -> str:
-        body = {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
-        _, _, headers = world.core.create_namespaced_service_with_http_info(world.namespace, body)
-        return str(headers.get("Warning", ""))
-
-    assert "spec.externalIPs is deprecated" in warning("with", externalIPs=["192.0.2.7"])
-    assert warning("without") == ""
-
-
 def outside_address(world: World, service: str) -> str:
     """The address that a LoadBalancer Service has been given."""
 
@@ -241,31 +217,23 @@ def test_a_load_balancers_address_answers_at_its_port_only(world: World) -> None
     "questions-ndots",
     "questions-names-inside-only",
     "questions-service-links",
-    "questions-statefulset-names",
     control=(
         "The file would have other lines; a Node or the client would find the name, as a Pod does; the Pod without "
-        "links would have the Service's variables, as the other has; the Pod's name would be found by a Service that "
-        "is not headless, too."
+        "links would have the Service's variables, as the other has."
     ),
 )
 def test_names_as_pods_and_others_see_them(world: World) -> None:
-    """Starts two Pods, one of them with `enableServiceLinks: false`, and one of a StatefulSet with a headless Service.
+    """Starts two Pods, one of them with `enableServiceLinks: false`, and reads their resolv.conf and environment.
 
-    Reads their resolv.conf and environment, and asks for names in a Pod, on a Node and on a machine outside.
+    Asks for the name of a Service in a Pod, on a Node and on a machine outside.
     """
     address = world.service("redis", ports=[{"port": 6379}]).spec.cluster_ip
-    labels = {"app": "db"}
     main = {"name": "main", "image": TOOLBOX, "command": ["sleep", "infinity"]}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [main], "terminationGracePeriodSeconds": 0}}
-    world.service("db", clusterIP="None")
-    world.service("other", selector=labels)
-    stateful = {"serviceName": "db", "replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    client.AppsV1Api().create_namespaced_stateful_set(world.namespace, {"metadata": {"name": "db"}, "spec": stateful})
     toolbox = world.toolbox()
     (without,) = world.pods("without", containers=[main], enableServiceLinks=False)
     linked, unlinked = world.run("env", toolbox.name), world.run("env", without.name)
     assert f"REDIS_PORT=tcp://{address}:6379" in linked
-    assert not re.search("^(REDIS|DB|OTHER)_", unlinked, re.MULTILINE)
+    assert not re.search("^REDIS_", unlinked, re.MULTILINE)
     assert "KUBERNETES_SERVICE_HOST=" in unlinked
 
     resolv = world.run("cat /etc/resolv.conf")
@@ -283,16 +251,6 @@ def test_names_as_pods_and_others_see_them(world: World) -> None:
         told = world.cluster.exec(place, ["sh", "-c", f"{quickly} getent hosts {name} || echo $?"])
         assert told.strip() == "2", "what getent says of a name that is not found"
         assert dns not in world.cluster.exec(place, ["cat", "/etc/resolv.conf"])
-
-    def found(service: str) -> list[str]:
-        return world.run(f"dig +short db-0.{service}.{world.namespace}.svc.cluster.local").split()
-
-    def of_db() -> str:
-        return str(world.core.read_namespaced_pod("db-0", world.namespace).status.pod_ip or "")
-
-    wait_for(lambda: set(world.endpoints("db")) == {of_db()} - {""} != set(), "the Pod is behind its Service")
-    wait_for(lambda: found("db") == [of_db()], "the Pod has its name")
-    assert found("other") == []
 
 
 @proof(
