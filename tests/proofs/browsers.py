@@ -46,10 +46,12 @@ class Browser:
     """`Chromium` or `Firefox`."""
     environment: dict[str, str]
     """In which its windows are."""
+    window: str = ""
+    """The id of the one that has the focus."""
 
     def press(self, keys: str) -> None:
         """Press keys together, as in `ctrl+shift+r`, in the window that has the focus."""
-        self._xdotool("key", "--clearmodifiers", keys)
+        self._xdotool("windowfocus", self.window, "key", "--clearmodifiers", keys)
 
     def type_address(self, url: str) -> None:
         """Type an address into the address bar, and press Enter."""
@@ -72,23 +74,29 @@ class Browser:
 
     def focus(self, before: frozenset[str] = frozenset()) -> None:
         """Have key presses go to a window that was not there before, as soon as there is one."""
-        (window, *_) = wait_for(lambda: self._windows() - before, f"{self.name} opens a window")
-        self._xdotool("windowfocus", "--sync", window)
+        (self.window, *_) = wait_for(lambda: self._windows() - before, f"{self.name} opens a window")
+        self._xdotool("windowfocus", "--sync", self.window)
 
     def _settle(self, shown: str) -> None:
-        """Wait until something else is shown; Chromium drops what is typed while its page for new tabs is loading."""
-        titles = [shown]
+        """Wait until something else is shown, and has been for half a second.
+
+        Chromium's new tabs are called `New Tab`, then `Untitled` while they are being loaded, then `New Tab` again.
+        What is typed before is lost. If loading is so quick that it is not seen, three seconds have to do.
+        """
+        titles = [shown] * 5
 
         def is_settled() -> bool:
             time.sleep(0.1)
             titles.append(self.title())
+            if titles[-1].startswith("New Tab") and len(titles) < 30:
+                return titles[-1] == titles[-5] and any(title.startswith("Untitled") for title in titles)
             return shown not in titles[-5:] and len(set(titles[-5:])) == 1
 
         wait_for(is_settled, f"{self.name} shows something else than {shown}")
 
     def title(self) -> str:
         """The title of the window that has the focus."""
-        return self._xdotool("getwindowfocus", "getwindowname").strip()
+        return self._xdotool("getwindowname", self.window).strip()
 
     def _windows(self) -> frozenset[str]:
         """The ids of all windows with a title."""

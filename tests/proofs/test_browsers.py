@@ -25,7 +25,8 @@ from proofs.world import World, asked, wait_for
 PAGE = Path(__file__).parents[2] / "docs/kubernetes/resources/services-nodeport.md"
 TABLE = re.compile(r"(?<=<!-- written by tests/proofs/test_browsers.py -->\n\n).*?(?=\n\n<!-- end -->)", re.S)
 """Where the page has the table; `--update-examples` writes it anew."""
-SAME, NEW, OTHER, MIXED = "the same connection", "a new connection", "another connection", "not always the same"
+SAME, NEW = "the same connection", "**a new connection**"
+OTHER, MIXED = "another connection", "not always the same"
 DRAWS = 21
 """So many more connections all meet the same one of two servers as the first did with p = 0.5^21 < ALPHA."""
 HTML = (
@@ -63,18 +64,17 @@ class Watched:
         far. Fails if the window does not show who has answered.
         """
         before, shown = Counter(requests()), self.browser.title()
-        for tries in range(3):
+        for tries in range(3):  # a window that has just been opened may not take keys yet
             act()
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: Counter(requests()) - before, "a request", 4)
-                time.sleep(2 if tries else 0)  # a machine that slow may be about to carry out the first try, too
+                wait_for(lambda: Counter(requests()) - before, "a request", 10)
+                time.sleep(3 if tries else 0)  # a machine that slow may be about to carry out the first try, too
                 break
-        (request, *_) = wait_for(lambda: Counter(requests()) - before, f"{self.browser.name} asks for the page", 10)
+        (request, *_) = wait_for(lambda: Counter(requests()) - before, f"{self.browser.name} asks for the page", 30)
         loaded = re.compile(re.escape(request.server) + r" \d+\b")
         wait_for(
             lambda: (title := self.browser.title()) != shown and loaded.match(title),
             f"the window shows {request.server}",
-            20,
         )
         kind = SAME if request in self.known[-1:] else OTHER if request in self.known else NEW
         self.known.append(request)

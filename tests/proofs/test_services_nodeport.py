@@ -1,16 +1,21 @@
 """Proofs of docs/kubernetes/resources/services-nodeport.md."""
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+from kubernetes import client
 
 from proofs import proof
 from proofs.chance import ALPHA, p_of_even_spread
 from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, spread, wait_for
+from throwaway import Cluster, ThrowawayError
 
 UNUSED = 29999
 """A port of the Nodes that nobody uses."""
@@ -112,15 +117,19 @@ def own_addresses(world: World, node: str) -> list[str]:
     return re.findall(r"inet ([\d.]+)/", world.cluster.exec(node, ["ip", "-4", "address"]))
 
 
-def answering(world: World, node: str) -> tuple[set[str], set[str]]:
-    """Which of a Node's addresses answer to the Node itself at a NodePort, and all that it has."""
+def answering(world: World, node: str, port: int) -> set[str]:
+    """Which of a Node's addresses answer to the Node itself at a NodePort."""
+    curl = "curl -s -o /dev/null --max-time 2 http://{}:" + str(port) + "/hostname && echo {}; true"
+    commands = [curl.replace("{}", address) for address in own_addresses(world, node)]
+    return set(world.cluster.exec(node, ["sh", "-c", "\n".join(commands)]).split())
+
+
+def answering_node_port(world: World, node: str) -> int:
+    """The NodePort of a Service whose Pod runs on a Node, as soon as that Node answers."""
     world.pods(node=node)
     port = node_port(world.service(type="NodePort"))
     wait_for(lambda: answers(f"http://{world.nodes[node]}:{port}/hostname"), "the Service answers")
-    every = own_addresses(world, node)
-    curl = "curl -s -o /dev/null --max-time 2 http://{}:" + str(port) + "/hostname && echo {}; true"
-    told = world.cluster.exec(node, ["sh", "-c", "\n".join(curl.replace("{}", address) for address in every)])
-    return set(told.split()), set(every)
+    return port
 
 
 @proof(
@@ -131,9 +140,9 @@ def answering(world: World, node: str) -> tuple[set[str], set[str]]:
 )
 def test_only_the_primary_address_answers(world: World) -> None:
     """Asks a NodePort at each address that a Node has, on the Node itself."""
-    found, every = answering(world, "worker1")
-    assert {"127.0.0.1", "10.244.1.1"} < every
-    assert found == {world.nodes["worker1"]}
+    port = answering_node_port(world, "worker1")
+    assert {"127.0.0.1", "10.244.1.1"} < set(own_addresses(world, "worker1"))
+    assert answering(world, "worker1", port) == {world.nodes["worker1"]}
 
 
 @proof(
@@ -144,9 +153,106 @@ def test_only_the_primary_address_answers(world: World) -> None:
 )
 def test_all_addresses_answer(world: World) -> None:
     """Asks a NodePort at each address that a Node has, on the Node itself."""
-    found, every = answering(world, "worker1")
-    assert {"127.0.0.1", "10.244.1.1"} < every
-    assert found == every
+    port = answering_node_port(world, "worker1")
+    assert {"127.0.0.1", "10.244.1.1"} < set(own_addresses(world, "worker1"))
+    assert answering(world, "worker1", port) == set(own_addresses(world, "worker1"))
+
+
+@contextlib.contextmanager
+def kube_proxy_with(world: World, node: str, **settings: object) -> Iterator[None]:
+    """Have kube-proxy run on a Node with other settings for a while."""
+    file = "/run/throwaway/kube-proxy.json"
+    own = world.cluster.exec(node, ["cat", file])
+
+    def restart(text: str) -> None:
+        world.cluster.exec(node, ["sh", "-c", f'printf %s "$1" >{file}; pkill -x kube-proxy || true', "sh", text])
+
+    try:
+        restart(json.dumps(json.loads(own) | settings))
+        yield
+    finally:
+        restart(own)
+
+
+@pytest.mark.disturbs
+@proof(
+    "nodeport-addresses-setting",
+    needs=("change-nodes",),
+    control="The Node's primary address would answer as before, or others besides the one that was chosen.",
+)
+def test_a_setting_of_kube_proxy_decides_which_addresses_answer(world: World) -> None:
+    """Runs kube-proxy on worker1 with `nodePortAddresses: [10.244.1.0/24]`, and asks at each address of worker1."""
+    port = answering_node_port(world, "worker1")
+    before = answering(world, "worker1", port)
+    assert world.nodes["worker1"] in before
+    with kube_proxy_with(world, "worker1", nodePortAddresses=["10.244.1.0/24"]):
+        wait_for(lambda: answering(world, "worker1", port) == {"10.244.1.1"}, "the chosen address alone answers")
+    wait_for(lambda: answering(world, "worker1", port) == before, "the same addresses as before answer")
+
+
+@pytest.mark.disturbs
+@proof(
+    "nodeport-localhost-gate",
+    "nodeport-localhost-listens",
+    mode="nftables",
+    needs=("change-nodes",),
+    control="127.0.0.1 would not answer, as it does not before and after, or no socket be open at the port there.",
+)
+def test_a_feature_gate_lets_localhost_answer(world: World) -> None:
+    """Runs kube-proxy on worker1 with the feature gate and `nodePortAddresses: [127.0.0.0/8]`, and asks 127.0.0.1."""
+    port = answering_node_port(world, "worker1")
+    listening = ["ss", "-Hltn", f"sport = {port}"]
+    assert world.cluster.exec("worker1", listening) == ""
+    gate = {"KubeProxyNFTablesLocalhostNodePorts": True}
+    with kube_proxy_with(world, "worker1", nodePortAddresses=["127.0.0.0/8"], featureGates=gate):
+        wait_for(lambda: answering(world, "worker1", port) == {"127.0.0.1"}, "127.0.0.1 answers")
+        assert f"127.0.0.1:{port}" in world.cluster.exec("worker1", listening)
+    primary = {world.nodes["worker1"]}
+    wait_for(lambda: answering(world, "worker1", port) == primary, "the primary address alone answers")
+
+
+@proof(
+    "nodeport-beats-program",
+    control="The program would still answer at the Node's address when there is the Service, as it does before and"
+    " after.",
+)
+def test_a_service_has_a_port_before_a_program_that_listens(world: World) -> None:
+    """Starts a web server on worker1, and makes and deletes a Service whose NodePort is the port of that server."""
+    (pod,) = world.pods()
+    port = node_port(world.service("probe", type="NodePort"))
+    world.core.delete_namespaced_service("probe", world.namespace)
+    url = f"http://{world.nodes['worker1']}:{port}/hostname"
+    start = f"mkdir -p /run/{port}; cd /run/{port}; echo program >hostname; busybox httpd -f -p {port}"
+    pid = world.cluster.exec("worker1", ["sh", "-c", f"{start} >/dev/null 2>&1 & echo $!"]).strip()
+    try:
+        wait_for(lambda: asked(url, 1) == ["program\n"], "the program answers")
+        world.service(type="NodePort", ports=[{"port": 80, "targetPort": POD_PORT, "nodePort": port}])
+        wait_for(lambda: asked(url, 10) == [pod.name] * 10, "the Pod answers")
+        assert world.cluster.exec("worker1", ["curl", "-s", url]) == pod.name
+        assert f":{port} " in world.cluster.exec("worker1", ["ss", "-ltn"])
+        world.core.delete_namespaced_service("echo", world.namespace)
+        wait_for(lambda: asked(url, 1) == ["program\n"], "the program answers again")
+    finally:
+        world.cluster.exec("worker1", ["kill", pid])
+
+
+@proof(
+    "nodeport-below-own-ports",
+    "nodeport-as-source-port",
+    control="The Node's own connection would get no answer, since the packets that come back to that port would go to a"
+    " Pod; or the kernel would take ports for connections from the range of NodePorts.",
+)
+def test_a_nodes_own_connection_may_come_from_the_number_of_a_node_port(world: World) -> None:
+    """Asks another Node from worker1, from the very port that is a NodePort, and asks worker1 at that NodePort."""
+    (pod,) = world.pods()
+    port = node_port(world.service(type="NodePort"))
+    urls = [f"http://{world.nodes[node]}:{port}/hostname" for node in ("worker1", "worker2")]
+    wait_for(lambda: all(map(answers, urls)), "both Nodes answer")
+    curl = ["curl", "-s", "--max-time", "5", "--local-port", str(port), "-w", " %{local_port}", urls[1]]
+    assert world.cluster.exec("worker1", curl) == f"{pod.name} {port}"
+    assert outside(urls[0]) == pod.name
+    first, _ = world.cluster.exec("worker1", ["cat", "/proc/sys/net/ipv4/ip_local_port_range"]).split()
+    assert int(first) == 32768
 
 
 @proof("nodeport-taken-for-udp-too", control="The second Service would be made.")
@@ -192,6 +298,88 @@ def test_ports_are_taken_at_random_from_30086_on(world: World) -> None:
     assert max(taken) <= 32767
     assert taken != sorted(taken)
     assert max(taken) - min(taken) > 2000  # p < 1e-20 for 300 ports at random
+
+
+@proof(
+    "nodeport-static-band-last",
+    "nodeport-range-full",
+    "nodeport-range-changed",
+    "nodeport-range-changed-event",
+    "nodeport-range-changed-anew",
+    needs=("change-nodes",),
+    control="A port of the lower half would be allocated while others are left; or, after the range is changed, the"
+    " Service get another port or none, no longer answer, or be made anew with its port.",
+)
+def test_what_becomes_of_ports_when_the_range_is_full_or_changed(world: World) -> None:
+    """Allocates all ports of a cluster with the range 30000-30031, which has 16 in either part, and changes the range.
+
+    One more is asked for. Then the API server is started again with the range 31000-31999. One of the Services leads to
+    the API server itself, and is asked, looked at, deleted and made anew.
+    """
+    name, ports = f"ranges-{world.namespace.removeprefix('proof-')}", "30000-30031"
+    with Cluster.up(
+        name, nodes=1, proxy_mode=world.mode, load_balancer=False, service_node_port_range=ports
+    ) as cluster:
+        (node,) = cluster.nodes
+        upper, lower = made(cluster, "upper", count=16), made(cluster, "lower", count=15)
+        assert set(upper) == set(range(30016, 30032))
+        (port,) = made(cluster, "old")
+        assert {*lower, port} == set(range(30000, 30016))
+        with pytest.raises(ThrowawayError, match="range is full"):
+            made(cluster, "one-more")
+        to_api_server = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "old-0", "labels": {"kubernetes.io/service-name": "old"}},
+            "addressType": "IPv4",
+            "ports": [{"port": 6443}],
+            "endpoints": [{"addresses": [node.address]}],
+        }
+        cluster.apply(to_api_server)
+        wait_for(lambda: version_at(cluster, port), "the Service answers")
+
+        cluster.exec(node.name, ["sh", "-c", CHANGE_RANGE])
+
+        def events() -> list[str]:
+            with contextlib.suppress(ThrowawayError):
+                found = cluster.kubectl(["get", "events", "-o", "json"])["items"]
+                return [each["message"] for each in found if each["involvedObject"]["name"] == "old"]
+            return []  # it is not up again yet
+
+        said = wait_for(events, "there is an event")
+        assert said == [f"Port {port} is not within the port range 31000-31999; please recreate service"]
+        assert cluster.kubectl(["get", "service", "old", "-o", "json"])["spec"]["ports"][0]["nodePort"] == port
+        wait_for(lambda: version_at(cluster, port), "the Service answers as before")
+        cluster.kubectl(["delete", "service", "old"])
+        with pytest.raises(ThrowawayError, match="The range of valid ports is 31000-31999"):
+            made(cluster, "old", nodePort=port)
+
+
+CHANGE_RANGE = """
+mkdir /run/own && mount --bind /run/throwaway/bin /run/own && mount --make-private /run/own
+cat >/run/changed <<'EOF'
+#!/bin/sh
+case $0 in */kube-apiserver) set -- "$@" --service-node-port-range=31000-31999 ;; esac
+exec "/run/own/${0##*/}" "$@"
+EOF
+chmod +x /run/changed && mount --bind /run/changed /run/throwaway/bin/kubernetes && pkill -KILL -x kube-apiserver
+"""
+"""Puts a script in the place of Kubernetes' program, and ends the API server, which is started again by it."""
+
+
+def made(cluster: Cluster, name: str, count: int = 1, **port: object) -> list[int]:
+    """The NodePorts of a new Service without a selector; raises `ThrowawayError` if it is refused."""
+    ports = [{"name": f"p{number}", "port": number, **port} for number in range(1, count + 1)]
+    spec = {"type": "NodePort", "ports": ports}
+    own = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+    service = cluster.kubectl(["create", "-o", "json", "-f", "-"], json.dumps(own))
+    return [each["nodePort"] for each in service["spec"]["ports"]]
+
+
+def version_at(cluster: Cluster, port: int) -> str:
+    """What the API server says of its version at a NodePort; "" if nobody answers."""
+    url = f"https://{cluster.nodes[0].address}:{port}/version"
+    return cluster.exec(cluster.nodes[0].name, ["sh", "-c", f"curl -sk --max-time 2 {url}; true"])
 
 
 @proof(
@@ -318,6 +506,56 @@ def test_the_other_nodes_answer_when_one_dies(world: World) -> None:
     finally:
         world.cluster.start_node("worker2")
     wait_for(lambda: answers(urls["worker2"]), "it answers again")
+
+
+@proof(
+    "nodeport-network-policy",
+    control="Connections would time out as soon as the policy is there, as they do where a network plugin enforces it.",
+)
+def test_a_policy_that_nobody_enforces_keeps_nobody_out(world: World) -> None:
+    """Makes a NetworkPolicy by which nobody may reach any Pod of the namespace, and asks Pods over 30 connections."""
+    (pod,) = world.pods()
+    port = node_port(world.service(type="NodePort"))
+    urls = [f"http://{address}:{port}/hostname" for address in world.nodes.values()]
+    wait_for(lambda: all(map(answers, urls)), "every Node answers")
+    policy = {"metadata": {"name": "nobody"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    client.NetworkingV1Api().create_namespaced_network_policy(world.namespace, policy)
+    for _ in range(10):
+        assert [outside(url) for url in urls] == [pod.name] * 3
+        time.sleep(0.2)  # a plugin would need a moment
+
+
+@proof(
+    "nodeport-plaintext",
+    control="The word would be in no packet, as a word that nobody sends is not.",
+)
+def test_requests_cross_the_wire_as_they_are(world: World) -> None:
+    """Sends a password by a NodePort, and reads the packets as they come to a Node and as it passes them on."""
+    (pod,) = world.pods(node="worker2")
+    port = node_port(world.service(type="NodePort"))
+    url = f"http://{world.nodes['worker1']}:{port}/echo?msg="
+    wait_for(lambda: answers(f"{url}hello"), "the Service answers")
+    filters = f"tcp and (port {port} or (host {pod.address} and port {POD_PORT}))"
+    tcpdump = ["tcpdump", "-n", "-l", "-A", "--immediate-mode", "-Z", "root", "-i", "any", filters]
+    command = world.cluster.node_command("worker1", ["timeout", "30", *tcpdump])
+    seen: dict[str, set[str]] = {"open-sesame": set(), "never-sent": set()}
+    with subprocess.Popen(command, env=world.cluster.environment, stdout=-1, stderr=-1, text=True) as capturing:
+        assert capturing.stderr
+        assert capturing.stdout
+        assert any("listening on" in line for line in capturing.stderr)
+        assert outside(f"{url}open-sesame") == "open-sesame"
+        destination = ""
+        for line in capturing.stdout:
+            if header := re.search(r" > ([\d.]+): Flags", line):
+                destination = header[1]
+            for word, destinations in seen.items():
+                if word in line:
+                    destinations.add(destination)
+            if seen["open-sesame"] >= {f"{world.nodes['worker1']}.{port}", f"{pod.address}.{POD_PORT}"}:
+                break
+        capturing.terminate()
+    assert {f"{world.nodes['worker1']}.{port}", f"{pod.address}.{POD_PORT}"} <= seen["open-sesame"]
+    assert not seen["never-sent"]
 
 
 @proof("nodeport-input-chain", control="The rule in the INPUT chain would cut the connections, as one before NAT does.")
