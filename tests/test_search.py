@@ -55,6 +55,8 @@ TYPED = {
     "already-allocated": "provided port is already allocated",
     "choose-node-port": "choose nodeport",
     "apply-again": "nodePort changes when applying again",
+    "node-port-addresses": "restrict nodeport to addresses",
+    "port-conflict": "nodeport same port as program on node",
     "node-dies": "nodeport node dies",
     "host-port": "difference between nodeport and hostPort",
     "nodeport-production": "nodeport in production",
