@@ -17,6 +17,7 @@ MODES = ("nftables", "iptables")
 
 _FENCE = re.compile(r"\s*(?P<ticks>`{3,}|~{3,})(?P<rest>[^`]*)$")
 _PROVES = re.compile(r'\bproves="([^"]*)"')
+_MODE = re.compile(r'\bmode="([^"]*)"')
 _NEW_BLOCK = re.compile(r"\s*([-*+] |\d+\. |\||#|!!!|\?\?\?|: )")
 _SENTENCE_END = re.compile(r"[.!?:][*_\"')]*\s+(?=[^\s])")
 _AFTER_MARK = re.compile(r"[.!?:;,)]|\s*\||\s+\[✓\]|$")
@@ -120,12 +121,13 @@ def find_references(page: Path, root: Path) -> list[Reference]:
 
 
 def find_fence_proofs(page: Path, root: Path) -> list[Proof]:
-    """The fences of a page that prove claims."""
+    """The fences of a page that prove claims; those for one proxy mode say it, as in `mode="nftables"`."""
     name = str(page.relative_to(root))
     found = []
     for number, rest in _fences(page.read_text("utf-8")):
         if proves := _PROVES.search(rest):
-            found.append(Proof(tuple(proves[1].split()), name, number))
+            mode = _MODE.search(rest)
+            found.append(Proof(tuple(proves[1].split()), name, number, mode=mode[1] if mode else ""))
     return found
 
 

@@ -63,6 +63,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         )
 
 
+@pytest.fixture(scope="session")
+def proxy_mode(throwaway_cluster: Cluster) -> str:
+    """Kube-proxy's mode as it says itself, on every Node the same."""
+    nodes = throwaway_cluster.nodes
+    found = {throwaway_cluster.exec(node.name, ["curl", "-s", "http://127.0.0.1:10249/proxyMode"]) for node in nodes}
+    assert len(found) == 1, found
+    return found.pop()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List the fences that were not run, each with its reason."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -100,6 +100,15 @@ def test_a_reference_says_how_the_claim_stands_and_leads_to_it(site: Path) -> No
     assert 'id="why-pods-come-and-go"' not in html, "that is where the claim itself is"
 
 
+def test_a_fence_for_one_proxy_mode_proves_nothing_in_the_other(site: Path) -> None:
+    (site / "tests/proofs/test_page.py").write_text("")
+    page = site / "docs/page.md"
+    page.write_text(page.read_text() + '\n``` { .console mode="iptables" proves="pods-come-and-go" }\n$ true\n```\n')
+    claims, proofs = claims_and_proofs(site)
+    (standing,) = render.standings(claims, proofs, {})
+    assert standing.modes == ("iptables",)
+
+
 @pytest.mark.parametrize(
     ("page", "test", "complaint"),
     [

@@ -18,6 +18,7 @@ from pytest_examples import EvalExample
 
 import sharing
 import throwaway
+from claims.find import MODES
 from fences import python_session
 from fences.console import Shell, read_commands, run_console
 from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
@@ -95,6 +96,15 @@ def test_a_page_on_which_nothing_is_wrong_passes_and_its_skipped_fences_are_list
     ran = run_pages(CASES / "good.md")
     assert ran.returncode == 0, ran.stdout
     assert re.search(r"= fences not run =+\ntests/cases/good.md:\d+-\d+: it would open an editor\n", ran.stdout)
+
+
+@pytest.mark.cluster
+@pytest.mark.disturbs
+def test_of_two_fences_for_two_modes_one_is_run_and_the_other_is_listed(proxy_mode: str) -> None:
+    ran = run_pages(CASES / "both-modes.md")
+    (other,) = {*MODES} - {proxy_mode}
+    assert re.search(r"\b2 passed, 1 skipped\b", ran.stdout), ran.stdout
+    assert re.search(rf"both-modes.md:\d+-\d+: for kube-proxy's mode {other}\n", ran.stdout)
 
 
 @pytest.mark.cluster
@@ -236,6 +246,16 @@ def test_the_site_renders_a_fence_that_is_not_run(tmp_path: Path) -> None:
     assert 'class="filename">x<' in html
 
 
+def test_a_fence_for_one_mode_of_kube_proxy_is_run_in_that_mode_only(tmp_path: Path) -> None:
+    (fence,) = find_fences(
+        write(tmp_path, '=== "nftables"\n\n    ``` { .console mode="nftables" }\n    $ ls\n    ```\n')
+    )
+    check_settings(fence)
+    assert fence.is_run
+    assert fence.why_not_run("nftables") == ""
+    assert fence.why_not_run("iptables") == "for kube-proxy's mode nftables"
+
+
 @pytest.mark.parametrize(
     ("page", "output", "matches"),
     [
@@ -284,6 +304,8 @@ def test_the_site_renders_a_fence_that_is_not_run(tmp_path: Path) -> None:
         ("<time>", "2026-01-31T12:00:00Z", True),
         ("Date: <time>", "Date: Sat, 31 Jan 2026 12:00:00 GMT", True),
         ("<time>", "12:00", False),
+        ("KUBE-SEP-<chain-hash>", "KUBE-SEP-2SDR7TIVRBNZ6PZC", True),
+        ("KUBE-SEP-<chain-hash>", "KUBE-SEP-MARK", False),
         ("<uid>", "0b0f1c5e-3c57-4f0c-8a36-5b7d5b1f0a11", True),
     ],
 )

@@ -68,7 +68,7 @@ def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -
 
 @pytest.fixture(scope="module")
 def story_of(
-    throwaway_cluster: throwaway.Cluster, tmp_path_factory: pytest.TempPathFactory
+    throwaway_cluster: throwaway.Cluster, proxy_mode: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path], Story]]:
     """The story of a page. It lasts until that of another page is asked for."""
     scratch = tmp_path_factory.mktemp("cluster")
@@ -80,7 +80,7 @@ def story_of(
             end()
             turn.enter_context(sharing.turn(throwaway_cluster.kubeconfig, alone=False))
             cluster = Cluster(throwaway_cluster.kubeconfig, scratch, neighbours.of_others(page))
-            stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster)
+            stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster, proxy_mode)
         return stories[page]
 
     def end() -> None:
@@ -101,6 +101,7 @@ def story_of(
 def test_fence(
     fence: Fence,
     story_of: Callable[[Path], Story],
+    proxy_mode: str,
     eval_example: EvalExample,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -110,5 +111,5 @@ def test_fence(
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     except EarlierFenceFailed as earlier:
         raise pytest.skip.Exception(str(earlier)) from None
-    if "test" in fence.settings:
-        pytest.skip(fence.settings["reason"])
+    if reason := fence.why_not_run(proxy_mode):
+        pytest.skip(reason)

@@ -12,6 +12,7 @@ from markdown import Markdown
 from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[import-untyped]
 from pytest_examples import CodeExample
 
+from claims.find import MODES
 from throwaway.capabilities import check_names
 from throwaway.errors import ThrowawayError
 
@@ -55,6 +56,12 @@ class Fence(CodeExample):
     def is_run(self) -> bool:
         """Whether the tests run it: a language that is run, and not marked `test="skip"`."""
         return self.language in RUNNABLE and "test" not in self.settings
+
+    def why_not_run(self, proxy_mode: str) -> str:
+        """Why the tests do not run it on a cluster whose kube-proxy is in this mode; "" if they do."""
+        if mode := self.settings.get("mode", ""):
+            return "" if mode == proxy_mode else f"for kube-proxy's mode {mode}"
+        return self.settings.get("reason", "")
 
 
 def find_fences(page: Path) -> list[Fence]:
@@ -119,13 +126,19 @@ def needs_of(page: Path) -> tuple[str, ...]:
 
 def check_settings(fence: Fence) -> None:
     """Raise `FenceError` where the fence's own line breaks the rules for pages (see CONTRIBUTING.md)."""
-    unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason", "proves"})
+    unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason", "proves", "mode"})
     if unknown:
         raise FenceError(f"{fence.place()}: a fence has no attribute {unknown[0]!r}")
     if fence.settings.get("test", "skip") != "skip":
         raise FenceError(f'{fence.place()}: test={fence.settings["test"]!r} means nothing; only test="skip" does')
     if ("test" in fence.settings) != bool(fence.settings.get("reason", "").strip()):
         raise FenceError(f'{fence.place()}: a fence that is not run says why: test="skip" reason="…"; both or none')
+    if fence.settings.get("mode", MODES[0]) not in MODES:
+        raise FenceError(
+            f"{fence.place()}: kube-proxy has no mode {fence.settings['mode']!r} here; there are {', '.join(MODES)}"
+        )
+    if "mode" in fence.settings and not fence.is_run:
+        raise FenceError(f"{fence.place()}: a fence that is not run is run in no mode")
     if fence.language not in RUNNABLE and not fence.is_picture and "test" not in fence.settings:
         raise FenceError(
             f"{fence.place()}: a fence is {', '.join(RUNNABLE)} or a picture ({', '.join(_PICTURES)}), not "

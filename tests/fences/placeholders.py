@@ -61,6 +61,7 @@ def _is_bridge6(value: str) -> bool:
 KINDS = {
     "age": Kind(r"(?:\d+s|\d+m(?:\d+s)?|\d+h(?:\d+m)?|\d+d(?:\d+h)?|\d+y(?:\d+d)?)", binds=False),
     "bridge-ip": Kind(_IPV4, _is_bridge),
+    "chain-hash": Kind(r"[A-Z2-7]{16}"),  # the start of a SHA-256 in base 32, see kube-proxy's pkg/proxy/iptables
     "client-ip": Kind(re.escape(_PLAN.gateway)),
     "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnets[0])),
     "cluster-ip6": Kind(_IPV6, _is_in(_PLAN.service_subnets[1])),
@@ -81,8 +82,9 @@ KINDS = {
 """Every kind there is, by its name on the page.
 
 Ranges are those of throwaway.plan. `<client-ip>` is where programs outside the cluster come from,
-`<bridge-ip>` a node's address among its Pods, `<pod>` a Pod with a generated name, `<suffix>` such a name's
-random end, `<port>` a client's. `<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
+`<bridge-ip>` a node's address among its Pods, `<chain-hash>` the end of the name of a chain in iptables mode,
+`<pod>` a Pod with a generated name, `<suffix>` such a name's random end, `<port>` a client's.
+`<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
 """
 
 # kubectl prints these itself; they are not placeholders.

@@ -21,9 +21,13 @@ class EarlierFenceFailed(Exception):
 class Story:
     """A page while it is run."""
 
-    def __init__(self, fences: list[Fence], folder: Path, cluster: Cluster) -> None:
-        """Prepare to run all `fences` of a page; `folder` is an empty one for its files."""
+    def __init__(self, fences: list[Fence], folder: Path, cluster: Cluster, proxy_mode: str) -> None:
+        """Prepare to run all `fences` of a page.
+
+        `folder` is an empty one for its files, `proxy_mode` the mode of the cluster's kube-proxy.
+        """
         self._fences = [fence for fence in fences if not fence.is_picture]
+        self._proxy_mode = proxy_mode
         self._next = 0
         self._failed: Fence | None = None
         self._cluster = cluster
@@ -69,7 +73,7 @@ class Story:
         self, fence: Fence, before: Things, eval_example: EvalExample, capture: pytest.CaptureFixture[str]
     ) -> None:
         check_settings(fence)
-        if not fence.is_run:
+        if not fence.is_run or fence.why_not_run(self._proxy_mode):
             return
         if fence.language == "yaml":
             save_manifest(fence, self._folder, self._namespace(before))

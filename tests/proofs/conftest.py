@@ -1,4 +1,4 @@
-"""What proofs share: a namespace for each, and the proxy mode of the cluster."""
+"""What proofs share: a namespace for each."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,15 +9,6 @@ from kubernetes import client, config
 import neighbours
 from proofs.world import World, wait_for
 from throwaway import Cluster
-
-
-@pytest.fixture(scope="session")
-def proxy_mode(throwaway_cluster: Cluster) -> str:
-    """Kube-proxy's mode as it says itself, on every Node the same."""
-    nodes = throwaway_cluster.nodes
-    found = {throwaway_cluster.exec(node.name, ["curl", "-s", "http://127.0.0.1:10249/proxyMode"]) for node in nodes}
-    assert len(found) == 1, found
-    return found.pop()
 
 
 @pytest.fixture
