@@ -58,6 +58,12 @@ def _is_bridge6(value: str) -> bool:
     return _is_in(_PLAN.pod_subnets[1])(value) and value.endswith("::1")
 
 
+def _is_of_load_balancer(value: str) -> bool:
+    """Whether it is one of the addresses that Services of type LoadBalancer are given."""
+    first, last = map(ipaddress.IPv4Address, _PLAN.load_balancer_range.split(",")[0].split("-"))
+    return any(_is_in(str(network))(value) for network in ipaddress.summarize_address_range(first, last))
+
+
 KINDS = {
     "age": Kind(r"(?:\d+s|\d+m(?:\d+s)?|\d+h(?:\d+m)?|\d+d(?:\d+h)?|\d+y(?:\d+d)?)", binds=False),
     "bridge-ip": Kind(_IPV4, _is_bridge),
@@ -65,6 +71,7 @@ KINDS = {
     "client-ip": Kind(re.escape(_PLAN.gateway)),
     "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnets[0])),
     "cluster-ip6": Kind(_IPV6, _is_in(_PLAN.service_subnets[1])),
+    "external-ip": Kind(_IPV4, _is_of_load_balancer),
     "node": Kind("|".join(re.escape(node.name) for node in _PLAN.nodes)),
     "node-ip": Kind("|".join(re.escape(node.address) for node in _PLAN.nodes)),
     "node-ip6": Kind("|".join(re.escape(node.addresses[1]) for node in _PLAN.nodes)),
@@ -82,8 +89,9 @@ KINDS = {
 """Every kind there is, by its name on the page.
 
 Ranges are those of throwaway.plan. `<client-ip>` is where programs outside the cluster come from,
-`<bridge-ip>` a node's address among its Pods, `<chain-hash>` the end of the name of a chain in iptables mode,
-`<pod>` a Pod with a generated name, `<suffix>` such a name's random end, `<port>` a client's.
+`<external-ip>` an address that a load balancer has given to a Service, `<bridge-ip>` a node's address among
+its Pods, `<chain-hash>` the end of the name of a chain in iptables mode, `<pod>` a Pod with a generated name,
+`<suffix>` such a name's random end, `<port>` a client's.
 `<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
 """
 
@@ -101,6 +109,7 @@ _VARIES = {
     "node-ip": KINDS["node-ip"].pattern,
     "bridge-ip": _IPV4,
     "cluster-ip": _IPV4,
+    "external-ip": _IPV4,
     "pod-ip": _IPV4,
     "node-ip6": KINDS["node-ip6"].pattern,
     "cluster-ip6": _IPV6,
