@@ -1,7 +1,13 @@
 """Proofs of docs/kubernetes/resources/services-clusterip.md."""
 
+import base64
+import json
 import time
 from itertools import pairwise
+
+import pytest
+import urllib3
+from kubernetes import client
 
 from proofs import proof
 from proofs.chance import ALPHA, p_of_even_spread
@@ -96,6 +102,149 @@ def test_a_busy_pod_gets_as_many_connections_as_an_idle_one(world: World) -> Non
     seen = world.ask(url, 300)
     assert int(world.run(count)) >= 60, "they were open to the end"
     assert p_of_even_spread(list(spread(seen, (busy, idle)).values())) > ALPHA
+
+
+@proof(
+    "clusterip-grpc",
+    control="Of 24 calls by one connection, some would meet the other Pod, as of those do that have a connection each;"
+    " by chance alone all would meet one once in eight million times.",
+)
+def test_all_calls_of_a_grpc_connection_meet_one_pod(world: World) -> None:
+    """Makes 24 gRPC calls for a service that one of two Pods knows: by a connection each, then all by one of HTTP/2."""
+    for name in ("one", "two"):
+        world.pods(name, args=["grpc-health-checking", f"--service={name}"], labels={"app": "echo"})
+    world.service(ports=[{"port": 80, "targetPort": 5000}])
+    world.run(f"echo {_as_text(GRPC_REQUEST)} | base64 -d >/tmp/request")
+    curl = "curl -s --max-time 5 --http2-prior-knowledge -H 'Content-Type: application/grpc' -H 'TE: trailers'"
+    ask = f"{curl} --data-binary @/tmp/request -o /dev/null -w '%{{http_code}} %{{size_download}}\\n' http://echo{GRPC_PATH}"
+    each = f"for i in $(seq 24); do {ask}; done"
+    wait_for(lambda: set(world.run(each).splitlines()) == {"200 0", "200 7"}, "both Pods answer")
+    calls = _as_text(grpc_calls(24))
+    told = world.run(f"(echo {calls} | base64 -d; sleep 2) | nc -w 5 echo 80 | base64")
+    answers = grpc_answers(base64.b64decode(told))
+    assert len(answers) == 24
+    assert len(set(answers.values())) == 1
+
+
+GRPC_PATH = "/grpc.health.v1.Health/Check"
+GRPC_REQUEST = b"\0\0\0\0\5\n\3one"
+"""A HealthCheckRequest with the service `one`: not compressed, 5 bytes, which are field 1 of three letters."""
+
+
+def _as_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def grpc_calls(count: int) -> bytes:
+    """What a client sends that makes so many calls at once by one connection of HTTP/2 (RFC 9113)."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+    fields = {":method": "POST", ":scheme": "http", ":path": GRPC_PATH, ":authority": "echo"}
+    fields |= {"content-type": "application/grpc", "te": "trailers"}
+    # Each field is a literal that is not indexed, its strings without Huffman's code (RFC 7541).
+    headers = b"".join(
+        b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode()
+        for name, value in fields.items()
+    )
+    calls = [frame(1, 4, stream, headers) + frame(0, 1, stream, GRPC_REQUEST) for stream in range(1, 2 * count, 2)]
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + b"".join(calls)
+
+
+def grpc_answers(data: bytes) -> dict[int, bool]:
+    """Whether the service was known, for each call that was answered (with headers, and with data if it was)."""
+    answers: dict[int, bool] = {}
+    while data:
+        size, kind, stream = int.from_bytes(data[:3], "big"), data[3], int.from_bytes(data[5:9], "big")
+        if stream and kind in (0, 1):
+            answers[stream] = answers.get(stream, False) or (kind == 0 and size > 0)
+        data = data[9 + size :]
+    return answers
+
+
+@pytest.mark.disturbs  # takes the memory of an API server
+@proof(
+    "clusterip-dynamic-band",
+    "clusterip-chosen-band",
+    control="Of the first 14 addresses that are given, some would lie in the lower half of the range; that none does by"
+    " chance has a probability of one in 77 million.",
+)
+def test_addresses_are_given_from_the_upper_band_first(world: World) -> None:
+    """Starts a second API server with a range of 30 addresses, and has it give all that there are."""
+    network, port = "10.99.0.0/27", 7443
+    node, address = next(iter(world.nodes.items()))
+    own = f"--etcd-prefix=/{world.namespace} --secure-port={port} --service-cluster-ip-range={network}"
+    like = "$(tr '\\0' ' ' </proc/$(pgrep -xo kube-apiserver)/cmdline)"  # of flags given twice, the last one counts
+    start = f"setsid {like} {own} >/dev/null 2>&1 </dev/null & echo $!"
+    process = world.cluster.exec(node, ["sh", "-c", start]).strip()
+    try:
+        configuration = client.Configuration.get_default_copy()
+        configuration.host = f"https://{address}:{port}"
+        core = client.CoreV1Api(client.ApiClient(configuration))
+        wait_for(lambda: _says_its_own_address(core), "the second API server is there", 120)
+        chosen = {"metadata": {"name": "chosen"}, "spec": {"ports": [{"port": 80}], "clusterIP": "10.99.0.5"}}
+        assert core.create_namespaced_service("default", chosen).spec.cluster_ip == "10.99.0.5"
+        plain = {"metadata": {"generateName": "plain-"}, "spec": {"ports": [{"port": 80}]}}
+        given = [
+            int(core.create_namespaced_service("default", plain).spec.cluster_ip.rpartition(".")[2]) for _ in range(28)
+        ]
+    finally:
+        world.cluster.exec(node, ["sh", "-c", f"kill {process}"])
+        keys = {
+            "key": _as_text(f"/{world.namespace}/".encode()),
+            "range_end": _as_text(f"/{world.namespace}0".encode()),
+        }
+        forget = f"curl -s http://127.0.0.1:2379/v3/kv/deleterange -d '{json.dumps(keys)}'"
+        world.cluster.exec(node, ["sh", "-c", forget])
+    assert set(given[:14]) == set(range(17, 31))
+    assert set(given[14:]) == set(range(2, 17)) - {5}  # .1 is its own, .5 was chosen
+
+
+def _says_its_own_address(core: client.CoreV1Api) -> bool:
+    try:
+        return bool(core.read_namespaced_service("kubernetes", "default").spec.cluster_ip == "10.99.0.1")
+    except (client.ApiException, OSError, urllib3.exceptions.HTTPError):
+        return False
+
+
+@proof(
+    "clusterip-affinity-nat",
+    control="The clients behind NAT would meet both Pods, as 24 clients do without it; by chance alone all would meet"
+    " one once in eight million times.",
+)
+def test_clients_behind_one_nat_are_one_client(world: World) -> None:
+    """Connects from 24 addresses of a machine outside to a Service with session affinity, then again through NAT."""
+    pods = world.pods(count=2)
+    port = world.service(type="NodePort", sessionAffinity="ClientIP").spec.ports[0].node_port
+    url = f"http://{world.nodes['worker1']}:{port}/hostname"
+    clients = [f"172.30.0.{number}" for number in range(100, 124)]
+    each = f"for i in {' '.join(clients)}; do curl -s --max-time 2 --interface $i {url}; echo; done"
+
+    def met() -> list[str]:
+        return world.cluster.exec("client", ["sh", "-c", f"{each}; true"]).split()
+
+    table = f"nat-{world.namespace}"
+    nat = (
+        f"add table ip {table}; add chain ip {table} out {{ type nat hook postrouting priority srcnat; }};"
+        f" add rule ip {table} out ip daddr {world.nodes['worker1']} snat to 172.30.0.3"
+    )
+    names = {pod.name for pod in pods}
+    add, remove = (
+        "; ".join(f"ip address {verb} {client}/32 dev eth0" for client in clients) for verb in ("add", "del")
+    )
+    world.cluster.exec("client", ["sh", "-c", add])
+    try:
+        wait_for(lambda: (seen := met()) and len(seen) == 24 and set(seen) == names, "both Pods answer")
+        world.cluster.exec("client", ["nft", nat])
+        try:
+            seen = met()
+        finally:
+            world.cluster.exec("client", ["nft", f"delete table ip {table}"])
+    finally:
+        world.cluster.exec("client", ["sh", "-c", remove])
+    assert len(seen) == 24
+    assert len(set(seen)) == 1
 
 
 @proof("clusterip-affinity-times-out", control="The same Pod would answer for ever, as it does without a pause.")
