@@ -12,6 +12,7 @@ What it prints is in kube_proxy.expected.txt, word for word, and the same in bot
 Needs: exec
 """
 
+import functools
 import re
 import time
 from collections.abc import Callable
@@ -93,6 +94,7 @@ def take_both_away(cluster: Cluster) -> None:
     print("  a rule refuses connections: yes")
 
 
+@functools.cache
 def proxy_mode(cluster: Cluster, node: str) -> str:
     """The mode of a Node's kube-proxy, as it says itself."""
     return cluster.exec(node, ["curl", "-s", "http://127.0.0.1:10249/proxyMode"])
