@@ -4,9 +4,10 @@ import argparse
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -27,6 +28,8 @@ from throwaway import Cluster
 
 TARGET_PERCENT = 95
 console = Console(stderr=True)
+Outputs = dict[tuple[str, str, str, str], bool]
+"""Place, kind of break, before, after → whether it was noticed."""
 
 
 def main() -> None:
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--patience", type=float, default=20, help="seconds that a proof waits for what it expects (20)"
     )
+    parser.add_argument("--minutes", type=float, default=15, help="begin no fault after so many minutes (15)")
     parser.add_argument("--no-pages", action="store_true", help="keep the results of printed lines")
     options = parser.parse_args()
     claims, proofs = claims_and_proofs(ROOT)
@@ -52,7 +56,7 @@ def main() -> None:
                 for name in clusters
             }
             faults = [fault for fault in FAULTS if options.only is None or fault.name in options.only]
-            Check(found, clusters, queues, faults, not options.no_pages).run()
+            Check(found, clusters, queues, faults, not options.no_pages, 60 * options.minutes).run()
     show(found)
     score = results.total(found)
     sys.exit(100 * score.noticed < TARGET_PERCENT * score.seeded)
@@ -68,14 +72,20 @@ class Check:
         queues: dict[str, Queue],
         faults: Sequence[Fault],
         with_pages: bool,
+        seconds: float,
     ) -> None:
-        """`found` are the results so far, which are changed; `clusters` are names, each with its proxy mode."""
+        """`found` are the results so far, which are changed; `clusters` are names, each with its proxy mode.
+
+        After so many seconds no fault is begun. Those that were not tried keep the results that they had.
+        """
+        self._seconds = seconds
         self._found = found
         self._clusters = clusters
         self._queues = queues
         self._waiting = {mode: deque(fault for fault in faults if fault.mode == mode) for mode in MODES}
         self._tried: dict[str, tuple[Fault, Queue]] = {}
         self._pages_wait = with_pages
+        self._outputs: Outputs = {}
         self._lock = Lock()
         self._begin = time.monotonic()
         version = Cluster.find_or_fail(next(iter(clusters))).kubectl(["version", "-o", "json"])
@@ -85,15 +95,16 @@ class Check:
         """Try all, and write the results; after each fault those that there are."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._work, self._queues))
-            # What is said of one mode and was tried in the other one has its control in its own.
-            list(pool.map(self._control_other_mode, self._queues))
+            # What is of one mode and was tried in the other one is run in its own.
+            list(pool.map(self._finish, self._queues))
         self._write()
 
     def _work(self, name: str) -> None:
         queue = self._queues[name]
         if self._takes_pages(name):
             say(f"{name}: breaking what pages print …")
-            self._found["outputs"] = broken_outputs(queue.zygote)
+            self._outputs = run_pages(queue.zygote, [page for page, keys in all_outputs().items() if keys])
+            self._found["outputs"] = broken_outputs(self._outputs)
         while fault := self._next(name):
             say(f"{name}: {fault.what} …")
             queue.try_fault(fault)
@@ -114,12 +125,20 @@ class Check:
     def _next(self, name: str) -> Fault | None:
         with self._lock:
             waiting = self._waiting[self._clusters[name]]
+            if waiting and time.monotonic() > self._begin + self._seconds:
+                say(f"{name}: time is up; not tried: {', '.join(fault.name for fault in waiting)}")
+                return None
             return waiting.popleft() if waiting else None
 
-    def _control_other_mode(self, name: str) -> None:
+    def _finish(self, name: str) -> None:
         mode = self._clusters[name]
         if name != next(other for other in self._clusters if self._clusters[other] == mode):
             return
+        if self._outputs and mode != self._clusters[list(self._clusters)[-1]]:
+            # Fences of this mode alone, and those that have failed on a busy machine.
+            pages = [page for page, keys in all_outputs().items() if not set(keys) <= self._outputs.keys()]
+            self._outputs |= run_pages(self._queues[name].zygote, pages)
+            self._found["outputs"] = broken_outputs(self._outputs)
         failed = [item for fault, queue in self._tried.values() if fault.any_mode for item in queue.failed_with(fault)]
         self._queues[name].run_controls(item for item in failed if item.proof.mode == mode)
 
@@ -136,28 +155,36 @@ class Check:
             results.write(ROOT / results.FILE, self._found)
 
 
-def broken_outputs(zygote: Zygote) -> dict[str, Any]:
-    """Run all pages on a whole cluster, and compare what they print with broken texts, too."""
-    ran = run(
-        zygote, [["tests/test_pages.py", str(page)] for page in all_pages(ROOT) if find_fences(page)], patience=60
-    )
-    seen = {
-        (each["place"], each["what"], each["before"], each["after"]): each
-        for one in ran.values()
-        for each in one["outputs"]
+def run_pages(zygote: Zygote, pages: Iterable[Path]) -> Outputs:
+    """Run pages on a whole cluster; what became of the broken outputs of those fences that passed."""
+    ran = run(zygote, [["tests/test_pages.py", str(page)] for page in pages], patience=60)
+    each_of_all = (each for one in ran.values() for each in one["outputs"])
+    return {(each["place"], each["what"], each["before"], each["after"]): each["noticed"] for each in each_of_all}
+
+
+def all_outputs() -> dict[Path, list[tuple[str, str, str, str]]]:
+    """The outputs that are broken, by page: place, kind of break, before, after."""
+    return {
+        page: [
+            (f"{page.relative_to(ROOT)}:{fence.start_line}-{fence.end_line}", each.what, each.before, each.after)
+            for fence in find_fences(page)
+            if fence.is_run and fence.language in ("python", "console")
+            for each in output_breaks(fence.source, fence.language)
+        ]
+        for page in all_pages(ROOT)
     }
-    seeded = 0
+
+
+def broken_outputs(seen: Outputs) -> dict[str, Any]:
+    """What became of broken outputs, as the file of results has it."""
     unnoticed = []
-    for fence in (fence for page in all_pages(ROOT) for fence in find_fences(page) if fence.is_run):
-        for each in output_breaks(fence.source, fence.language):
-            seeded += 1
-            place = f"{fence.path.relative_to(ROOT)}:{fence.start_line}-{fence.end_line}"
-            became = seen.get((place, each.what, each.before, each.after))
-            if became is None or not became["noticed"]:
-                what = f"{each.what}: {each.before!r} became {each.after!r}"
-                reason = "its fence did not pass" if became is None else "it is taken for the same"
-                unnoticed.append({"place": place, "what": what, "reason": reason})
-    return {"seeded": seeded, "unnoticed": unnoticed}
+    every = [key for keys in all_outputs().values() for key in keys]
+    for key in every:
+        if not seen.get(key):
+            place, what, before, after = key
+            reason = "it is taken for the same" if key in seen else "its fence did not pass"
+            unnoticed.append({"place": place, "what": f"{what}: {before!r} became {after!r}", "reason": reason})
+    return {"seeded": len(every), "unnoticed": unnoticed}
 
 
 def say(what: str) -> None:

@@ -221,6 +221,14 @@ def both(*ways: Breaking) -> Breaking:
     return broken
 
 
+WHY_NOT = {
+    ("wrong-port", "myths-container-port"): "its Service has two Pods: there the rules have another form, which the"
+    " fault leaves as it is",
+    ("silence-for-refusal-iptables", "nodeport-last-pod-dies"): "perhaps it takes the refusal of the Pod that ends for"
+    " that of the Service",
+}
+"""Why a claim's proof passes in spite of a fault: fault and claim, as far as it is known."""
+
 LISTENER = "import socket, time; s = socket.socket(); s.bind(('', 30080)); s.listen(); time.sleep(3600)"
 
 FAULTS = (

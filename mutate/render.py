@@ -3,6 +3,7 @@
 import re
 from html import escape
 
+from mutate.faults import FAULTS
 from mutate.results import BY_PROOFS, KINDS, Results, scores, total, unnoticed
 
 _TOLD = {
@@ -43,7 +44,7 @@ def _score(results: Results) -> str:
 
 
 def _unnoticed(results: Results) -> str:
-    rows = [f"| {_text(each.what)} | {_text(each.reason)} |" for each in unnoticed(results)]
+    rows = [f"| {_text(f'{each.place}: {each.what}')} | {_text(each.reason)} |" for each in unnoticed(results)]
     if not rows:
         return "Every break was noticed."
     return "| What was broken | Why nobody noticed |\n| --- | --- |\n" + "\n".join(rows)
@@ -65,7 +66,9 @@ def _faults(results: Results) -> str:
         what = f"{fault['what'][:1].upper()}{fault['what'][1:]}"
         rows.append(f"| {_text(what)} | {noticed}{f'; **not by** {missed}' if missed else ''} | {unaffected} |")
     table = "| The fault | Noticed by the proofs of | True all the same |\n| --- | --- | --- |\n" + "\n".join(rows)
-    return f"{intro}\n\n{table}"
+    untried = [fault.what for fault in FAULTS if fault.name not in results.get("faults", {})]
+    rest = f"\n\nNot tried yet, and not counted: {_text('; '.join(untried))}." if untried else ""
+    return f"{intro}\n\n{table}{rest}"
 
 
 def _claim(claim: str) -> str:

@@ -35,7 +35,7 @@ class Score:
         return Score(self.seeded + other.seeded, self.noticed + other.noticed)
 
     def __str__(self) -> str:
-        percent = f"{100 * self.noticed / self.seeded:.1f} %" if self.seeded else "none"
+        percent = f"{100 * self.noticed / self.seeded:.1f}\u00a0%" if self.seeded else "none"
         return f"{self.noticed} of {self.seeded} ({percent})"
 
 

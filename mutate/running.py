@@ -11,7 +11,7 @@ from typing import Any
 
 from claims.find import Proof
 from fences.find import find_fences
-from mutate.faults import Fault
+from mutate.faults import WHY_NOT, Fault
 from mutate.zygote import Zygote
 from throwaway import Cluster
 
@@ -180,8 +180,10 @@ def _noticed(fault: Fault, claim: str, queue: Queue, is_whole: Callable[[str], b
     if by and (whole := [item for item in by if is_whole(item.id)]):
         return {"claim": claim, "noticed": True, "said": ran[whole[0].id]["said"]}
     if by:
-        return {"claim": claim, "noticed": False, "said": "its proof failed without the fault, too"}
-    return {"claim": claim, "noticed": False, "said": _said([ran.get(item.id) for item in items])}
+        return {"claim": claim, "noticed": False, "said": "its proof did not pass without the fault either"}
+    said = _said([ran.get(item.id) for item in items])
+    why = WHY_NOT.get((fault.name, claim))
+    return {"claim": claim, "noticed": False, "said": f"{said}: {why}" if why else said}
 
 
 def _said(there: Sequence[Ran | None]) -> str:

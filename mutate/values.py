@@ -62,9 +62,11 @@ def words_of(text: str) -> list[str]:
 def is_seen(value: Value, codes: Sequence[str]) -> bool:
     """Whether one of these codes has a value: all its words, however they are written (`nodePort`, `node_port`)."""
     for code in codes:
+        code = re.sub(r"\\+[a-zA-Z]", " ", code)  # as `\b` in a regular expression
         there = {_plain(word) for word in words_of(code)}
         numbers = set(re.findall(r"\d+(?:\.\d+)*", code))
-        has = [_plain(word) in there or word in numbers for word in value.words]
+        networks = {".".join(number.split(".")[:2]) for number in numbers if number.count(".") == 3}  # as in 169.254.…
+        has = [_plain(word) in there or word in numbers | networks for word in value.words]
         if all(has) or (value.or_else and value.or_else in numbers):
             return True
     return False
@@ -79,7 +81,9 @@ def codes(claim: Claim, proofs: Sequence[Proof], root: Path) -> list[str]:
     found = []
     for proof in proofs:
         if claim.id in proof.claims:
-            found.append(f"{_of_test(proof.code)}\n{proof.mode}" if proof.name else _of_fence(proof, root))
+            found.append(
+                f"{_of_test(proof.code)}\n{proof.mode}" if proof.name else f"{_of_fence(proof, root)}\n{proof.mode}"
+            )
     return found
 
 

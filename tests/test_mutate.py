@@ -127,6 +127,8 @@ def test_the_values_of_a_sentence_are_its_numbers_its_code_and_names_of_values()
         (Value("3008", ("3008",)), "30080", False),
         (Value("10.96.0.0", ("10.96.0.0",)), "10.96.0.1", False),
         (Value("three", ("3",), "10800"), "#> 10800", True),
+        (Value("169.254", ("169.254",)), "169.254.169.254", True),
+        (Value("`ndots:5`", ("ndots", "5")), r"options .*\bndots:5\b", True),
         (Value("`kubectl apply`", ("kubectl", "apply")), "kubectl get pods", False),
     ],
 )
@@ -329,7 +331,7 @@ def whole() -> dict[str, Any]:
 
 
 def test_the_score_leaves_out_what_a_checksum_notices() -> None:
-    assert str(results.total(whole())) == "98 of 100 (98.0 %)"
+    assert str(results.total(whole())) == "98 of 100 (98.0\u00a0%)"
     assert {kind: score.noticed for kind, score in results.scores(whole()).items()} == {
         "outputs": 96,
         "values": 1,
@@ -354,9 +356,9 @@ def test_the_results_of_the_repository_are_what_their_schema_says() -> None:
 
 def test_the_page_shows_the_score_what_was_missed_and_each_fault() -> None:
     shown = render.page(whole())
-    assert "98 of 100 (98.0 %)" in shown
+    assert "98 of 100 (98.0\u00a0%)" in shown
     assert "50 of 50" in shown
-    assert "| `a&#124;b` in page-answers | no proof has \\*this\\* |" in shown
+    assert "| docs/page.md:7: `a&#124;b` in page-answers | no proof has \\*this\\* |" in shown
     assert "| Kube-proxy stands still | [page-answers](proofs.md#page-answers); **not by** [page-timeout]" in shown
     assert "(failed)" in shown
     assert render.page({}) == "The check was not run yet."

@@ -76,7 +76,7 @@ def test_container_port_changes_nothing(world: World) -> None:
     wrong = {"name": "main", "image": AGNHOST, "args": ["netexec"], "ports": [{"containerPort": 1}]}
     (other,) = world.pods("other", labels={"app": "echo"}, containers=[wrong])
     assert not world.core.read_namespaced_pod(without.name, world.namespace).spec.containers[0].ports
-    world.service()
+    world.service(ports=[{"port": 80, "targetPort": POD_PORT}])
     wait_for(lambda: set(world.ask(HTTP, 20)) == {without.name, other.name}, "both answer")
 
 
