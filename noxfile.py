@@ -88,7 +88,7 @@ def mutate(session: nox.Session) -> None:
     names = [(mode, f"mutate-{mode}-{number}-{os.getpid()}") for mode, number in MUTATED]
     with contextlib.ExitStack() as clusters:
         for mode, name in names:
-            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}"))
+            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}", *FAMILY))
         options = [f"--{mode}={name}" for mode, name in names]
         session.run("python", "-m", "mutate", *options, *session.posargs, env={"PYTHONPATH": f"{TOP / 'tests'}"})
 
