@@ -10,13 +10,13 @@ It talks to Nodes, so it runs in their network:
 What it prints is in traffic_policies.expected.txt, word for word.
 """
 
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.request import urlopen
 
 from kubernetes import client, config
+from kubernetes.stream import stream
 
 NAMESPACE = "example-traffic-policies"
 NODE = "/envvar?var=NODE"
@@ -29,7 +29,7 @@ def main() -> None:
     core = client.CoreV1Api()
     core.create_namespace({"metadata": {"name": NAMESPACE}})
     try:
-        start_pods()
+        start_pods(core)
         nodes = node_addresses(core)
         ports = [{"port": 80, "targetPort": 8080}]
         spec = {"type": "NodePort", "selector": {"app": "web"}, "ports": ports}
@@ -45,7 +45,7 @@ def tell(core: client.CoreV1Api, service: Any, nodes: dict[str, str]) -> None:
     """Change the Service's fields one after another, and print who answers."""
     url = {node: f"http://{address}:{service.spec.ports[0].node_port}" for node, address in nodes.items()}
     inside = f"http://{service.spec.cluster_ip}{NODE}"
-    both, own = "worker1 worker2", {"worker1": "worker1", "worker2": "worker2"}
+    both = "worker1 worker2"
 
     def change(**fields: Any) -> None:
         core.patch_namespaced_service("web", NAMESPACE, {"spec": fields})
@@ -54,31 +54,37 @@ def tell(core: client.CoreV1Api, service: Any, nodes: dict[str, str]) -> None:
         return " ".join(sorted(ask_often(url[node] + NODE, 20)))
 
     def from_inside(node: str) -> str:
-        return ask_on(node, inside, 20)
+        return ask_in_pod(f"client-{node}", inside, 20)
 
     def show(title: str, asking: Callable[[str], str], expected: dict[str, str]) -> None:
-        wait_until(lambda: {node: asking(node) for node in nodes} == expected)
+        wait_until(lambda: {node: asking(node) for node in expected} == expected)
         print(f"\n{title}")
-        for node in nodes:
+        for node in expected:
             print(f"  {node} leads to {asking(node)}")
 
     show("By default, from outside:", from_outside, dict.fromkeys(nodes, both))
     print("  The Pod sees us:", yes_or_no(ask(f"{url['worker1']}/clientip").startswith("172.30.0.1:")))
 
+    silent = {"control-plane": "nobody", "worker1": "worker1"}
     change(externalTrafficPolicy="Local")
-    show("With externalTrafficPolicy Local, from outside:", from_outside, {"control-plane": "nobody"} | own)
+    show("With externalTrafficPolicy Local, from outside:", from_outside, silent | {"worker2": "worker2"})
     print("  The Pod sees us:", yes_or_no(ask(f"{url['worker1']}/clientip").startswith("172.30.0.1:")))
-    show("From inside, that does not matter:", from_inside, dict.fromkeys(nodes, both))
+    show("From inside, that does not matter:", from_inside, dict.fromkeys(silent, both))
 
     change(externalTrafficPolicy="Cluster", internalTrafficPolicy="Local")
-    show("With internalTrafficPolicy Local, from inside:", from_inside, {"control-plane": "nobody"} | own)
+    show("With internalTrafficPolicy Local, from inside:", from_inside, silent)
 
     change(internalTrafficPolicy="Cluster", trafficDistribution="PreferSameNode")
-    show("With trafficDistribution PreferSameNode, from inside:", from_inside, {"control-plane": both} | own)
+    near = {"control-plane": both, "worker1": "worker1"}
+    show("With trafficDistribution PreferSameNode, from inside:", from_inside, near)
 
 
-def start_pods() -> None:
-    """Start a Pod on each Node that takes ordinary Pods; it can say on which one it runs, and who asks."""
+def start_pods(core: client.CoreV1Api) -> None:
+    """Start a Pod on each worker, which can say on which one it runs and who asks, and clients on two Nodes."""
+    for node in "control-plane", "worker1":
+        toolbox = {"name": "client", "image": "localhost/toolbox:1", "command": ["sleep", "infinity"]}
+        pod = {"nodeName": node, "containers": [toolbox], "terminationGracePeriodSeconds": 1}
+        core.create_namespaced_pod(NAMESPACE, {"metadata": {"name": f"client-{node}"}, "spec": pod})
     container = {
         "name": "web",
         "image": "registry.k8s.io/e2e-test-images/agnhost:2.66.1",
@@ -95,6 +101,7 @@ def start_pods() -> None:
     apps = client.AppsV1Api()
     apps.create_namespaced_daemon_set(NAMESPACE, {"metadata": {"name": "web"}, "spec": spec})
     wait_until(lambda: apps.read_namespaced_daemon_set("web", NAMESPACE).status.number_ready == 2, 60)
+    wait_until(lambda: all(pod.status.phase == "Running" for pod in core.list_namespaced_pod(NAMESPACE).items), 60)
     print("A Pod is ready on worker1 and on worker2. control-plane has none.")
 
 
@@ -125,12 +132,12 @@ def ask_often(url: str, times: int) -> set[str]:
     return found
 
 
-def ask_on(node: str, url: str, times: int) -> str:
-    """The different answers that a process on a Node gets to so many connections."""
+def ask_in_pod(pod: str, url: str, times: int) -> str:
+    """The different answers that a Pod gets to so many connections."""
     one = f"curl -s --max-time 1 '{url}' || echo nobody; echo"
     loop = f"for i in $(seq {times}); do answer=$({one}); echo $answer; [ $answer = nobody ] && break; done; true"
-    command = ["throwaway", "exec", node, "--", "sh", "-c", loop]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    run = client.CoreV1Api().connect_get_namespaced_pod_exec
+    told = stream(run, pod, NAMESPACE, command=["sh", "-c", loop], stdout=True, stderr=True)
     return " ".join(sorted(set(told.split())))
 
 
