@@ -67,7 +67,7 @@ def end_pods(core: client.CoreV1Api, url: str) -> None:
     wait_until(lambda: ask(url, 20) == {"good"})
     print("No other is ready, so 20 connections meet:", *ask(url, 20))
     for name in "good", "late":
-        core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=1)
+        core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
     wait_until(lambda: not conditions(), 60)
     print("\nBoth are gone. Listed:", conditions())
 

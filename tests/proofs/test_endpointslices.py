@@ -286,7 +286,7 @@ def test_pods_that_end_serve_when_no_other_is_left(world: World) -> None:
         wait_for(lambda: set(world.ask(HTTP, 20)) == {one.name, two.name}, "both are asked")
     finally:
         for pod in pods:
-            world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=1)
+            world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=0)
 
 
 @proof(
@@ -312,7 +312,7 @@ def test_a_pod_that_ends_and_is_not_ready_gets_nothing(world: World) -> None:
         wait_for(lambda: world.failure(HTTP) == "refused", "the Service refuses")
         assert world.ask(f"http://{pod.address}:{POD_PORT}/hostname") == [pod.name]
     finally:
-        world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=1)
+        world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=0)
 
 
 @proof(

@@ -201,7 +201,7 @@ def test_a_node_serves_by_its_last_pod_while_that_ends(world: World) -> None:
         assert asked(at["worker1"], 5) == [near.name] * 5
         assert outside_failure(at["control-plane"]) == "timeout"
     finally:
-        world.core.delete_namespaced_pod(near.name, world.namespace, grace_period_seconds=1)
+        world.core.delete_namespaced_pod(near.name, world.namespace, grace_period_seconds=0)
 
 
 @proof(
