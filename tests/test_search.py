@@ -71,6 +71,8 @@ TYPED = {
     "loadbalancer-from-inside": "pods access loadbalancer address",
     "source-ranges": "restrict loadbalancer",
     "internal-load-balancer": "internal load balancer aws",
+    "allocate-node-ports": "loadbalancer without nodeport",
+    "pending-works": "loadbalancer pending but works",
     "unhealthy-targets": "targets unhealthy externalTrafficPolicy local",
     "ping": "cannot ping clusterip",
     "cluster-ip-outside": "access clusterip from outside",
