@@ -129,6 +129,8 @@ TYPED = {
     "which-mode": "iptables nftables ipvs mode",
     "kube-proxy-stops": "kube-proxy stops",
     "udp-conntrack": "udp still goes to old pod",
+    "ipv6": "service ipv6 dual stack",
+    "encrypted": "is service traffic encrypted",
     "network-policy": "networkpolicy services",
 }
 """The anchor of a question → what somebody types who has it, much as in the titles of the threads under it."""
