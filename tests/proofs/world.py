@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from kubernetes import client
@@ -51,7 +52,7 @@ class World:
     """The API of EndpointSlices."""
     _toolboxes: dict[str, Pod] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def nodes(self) -> dict[str, str]:
         """Node → its first InternalIP, the control plane first."""
         return {node.name: node.address for node in self.cluster.nodes}
