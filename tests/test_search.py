@@ -116,6 +116,8 @@ TYPED = {
     "rolling-update": "requests fail during rolling update",
     "connections-cut": "open connections cut unready",
     "take-out": "take pod out of service to debug",
+    "publish-not-ready": "traffic to pods that are not ready",
+    "how-many": "how many pods can a service have",
     "before-pods": "service before pods exist",
     "external-database": "external database service",
     "external-name-ip": "externalname ip address",

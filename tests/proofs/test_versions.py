@@ -27,20 +27,6 @@ def test_an_address_with_a_leading_zero_is_refused(world: World) -> None:
     assert "010.0.0.1" in refused.value.body
 
 
-@proof("versions-prefer-close", control="There would be a warning for PreferSameZone, too, or none for PreferClose.")
-def test_prefer_close_is_deprecated(world: World) -> None:
-    """Makes a Service with each value of `trafficDistribution`, and reads the API server's warnings."""
-    warnings = {}
-    for value in ("PreferSameZone", "PreferSameNode", "PreferClose"):
-        spec = {"ports": [{"port": 80}], "trafficDistribution": value}
-        body = {"metadata": {"name": value.lower()}, "spec": spec}
-        made, _, headers = world.core.create_namespaced_service_with_http_info(world.namespace, body)
-        assert made.spec.traffic_distribution == value
-        warnings[value] = headers.get("Warning", "")
-    assert 'PreferClose\\" is deprecated' in warnings["PreferClose"]
-    assert not warnings["PreferSameZone"] + warnings["PreferSameNode"]
-
-
 @proof(
     "versions-which", control="One of the three would say something else than the API server and kube-proxy themselves."
 )
