@@ -59,7 +59,8 @@ class Cluster:
         """Connect, and learn which resources there are.
 
         `scratch` is a folder for a cache of them; `others` are patterns, as in `proof-*`, of the namespaces in which
-        other tests work at the same time. Nothing in those is looked at.
+        other tests work at the same time. Nothing in those is looked at, nor objects of these names that are in no
+        namespace.
         """
         self._others = others
         api_client = config.new_client_from_config(str(kubeconfig))
@@ -86,8 +87,7 @@ class Cluster:
                 metadata = item["metadata"]
                 namespace = metadata.get("namespace", "")
                 heartbeat = resource.name == "leases" and namespace.startswith("kube-")
-                its_namespace = metadata["name"] if resource.kind == "Namespace" else namespace
-                if heartbeat or "ownerReferences" in metadata or self._is_of_others(its_namespace):
+                if heartbeat or "ownerReferences" in metadata or self._is_of_others(namespace or metadata["name"]):
                     continue
                 path = resource.path(name=metadata["name"], namespace=namespace or None)
                 node = _node_state(item) if resource.kind == "Node" else ""
@@ -128,8 +128,8 @@ class Cluster:
                 self._reset(thing, json.loads(before[thing].node))
         return self.settle(before) if differences else {}
 
-    def _is_of_others(self, namespace: str) -> bool:
-        return any(fnmatchcase(namespace, pattern) for pattern in self._others)
+    def _is_of_others(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._others)
 
     def _reset(self, node: Thing, state: dict[str, Any]) -> None:
         now = json.loads(_node_state(self._read(node.path)))
