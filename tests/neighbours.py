@@ -20,7 +20,11 @@ def made_by(file: Path) -> set[str]:
     return {name for found in _MADE.findall(file.read_text("utf-8")) for name in found if name}
 
 
+def makers() -> list[Path]:
+    """All pages and programs."""
+    return [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+
+
 def of_others(own: Path) -> list[str]:
     """Patterns of the namespaces that all tests but those of one page or program may make."""
-    files = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
-    return [f"{PROOFS}*", *sorted({name for file in files for name in made_by(file)} - made_by(own))]
+    return [f"{PROOFS}*", *sorted({name for file in makers() for name in made_by(file)} - made_by(own))]
