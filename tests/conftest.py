@@ -12,6 +12,7 @@ import pytest
 
 import recording
 import sharing
+from cluster_mode import mode_of
 from fences.selection import take_pages
 from throwaway import Cluster, ThrowawayError
 
@@ -65,15 +66,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def proxy_mode(throwaway_cluster: Cluster) -> str:
-    """Kube-proxy's mode as it says itself, on every Node the same; if it stands still, its rules tell."""
-    nodes = throwaway_cluster.nodes
-    ask = ["sh", "-c", "curl -s --max-time 2 http://127.0.0.1:10249/proxyMode || true"]
-    found = {throwaway_cluster.exec(node.name, ask) for node in nodes} - {""}
-    if not found:
-        tables = throwaway_cluster.exec(nodes[0].name, ["nft", "list", "tables"])
-        found = {"nftables" if "table ip kube-proxy" in tables else "iptables"}
-    assert len(found) == 1, found
-    return found.pop()
+    """Kube-proxy's mode."""
+    return mode_of(throwaway_cluster)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ import pytest
 from claims import results
 from claims.find import MODES, Proof, claims_and_proofs
 from claims.results import Result
+from cluster_mode import mode_of
 from fences.find import Fence
 from throwaway import Cluster
 
@@ -63,7 +64,7 @@ class Recorder:
             return
         cluster = Cluster.of_shell()
         kubernetes = cluster.kubectl(["version", "-o", "json"])["serverVersion"]["gitVersion"]
-        mode = cluster.exec(cluster.nodes[0].name, ["curl", "-s", "http://127.0.0.1:10249/proxyMode"])
+        mode = mode_of(cluster)
         assert mode in MODES, mode
         when = f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"
         claims, proofs = claims_and_proofs(ROOT)

@@ -1,0 +1,15 @@
+"""In which mode a cluster's kube-proxy is."""
+
+from throwaway import Cluster
+
+
+def mode_of(cluster: Cluster) -> str:
+    """Kube-proxy's mode as it says itself, on every Node the same; if it stands still, its rules tell."""
+    nodes = cluster.nodes
+    ask = ["sh", "-c", "curl -s --max-time 2 http://127.0.0.1:10249/proxyMode || true"]
+    found = {cluster.exec(node.name, ask) for node in nodes} - {""}
+    if not found:
+        tables = cluster.exec(nodes[0].name, ["nft", "list", "tables"])
+        found = {"nftables" if "table ip kube-proxy" in tables else "iptables"}
+    assert len(found) == 1, found
+    return found.pop()
