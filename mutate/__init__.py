@@ -8,5 +8,6 @@ purpose, one break at a time, and each break counts as noticed or not. There are
 - `sentences`: the sentence itself. No proof can read it; but the site says that it was not proved as it is.
 - `faults`: the cluster. The proofs of the claims that a fault makes false have to fail, and to pass without it.
 
-texts and values (no cluster) → plugin (in pytest's processes) → faults and running (on clusters) → results → render
+texts, values and prose (no cluster) → plugin (in pytest's processes) → faults and running (on clusters) → results →
+render
 """

@@ -79,4 +79,4 @@ def _text(text: str) -> str:
     """Text of a program, in a cell of a table: code in backticks stays code, all else is shown as it is."""
     parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
     shown = [part if part.startswith("`") else re.sub(r"([*_\[\]\\])", r"\\\1", escape(part)) for part in parts]
-    return "".join(shown).replace("|", "&#124;").replace("`", "`")
+    return "".join(shown).replace("|", "&#124;")

@@ -15,9 +15,9 @@ from fences.console import Shell, run_console
 from fences.find import FenceError, find_fences
 from fences.placeholders import Placeholders
 from mutate import render, results
-from mutate.faults import FAULTS, Fault, nothing
+from mutate.faults import FAULTS, WHY_NOT, Fault, nothing
 from mutate.plugin import broken_outputs
-from mutate.prose import broken_sentences, broken_values
+from mutate.prose import REASONS, broken_sentences, broken_values
 from mutate.running import Item, Queue, is_noticed, item_of, items_of, result
 from mutate.texts import output_breaks, sentence_breaks
 from mutate.values import Value, is_seen, values
@@ -197,6 +197,16 @@ def test_faults_name_claims_that_there_are_and_proofs_that_can_be_tried() -> Non
         assert fault.unaffected, f"{fault.name}: what is true all the same?"
         for claim in named:
             assert items_of(claim, proofs, fault), f"{fault.name}: {claim} has no proof in {fault.mode} mode"
+
+
+def test_reasons_are_given_for_what_there_is() -> None:
+    claims, _ = claims_and_proofs(ROOT)
+    markup = {claim.id: claim.markup for claim in claims}
+    for claim, value in REASONS:
+        assert value in {each.text for each in values(markup[claim])}, f"{claim} does not say {value} any more"
+    noticed_by = {fault.name: fault.noticed_by for fault in FAULTS}
+    for name, claim in WHY_NOT:
+        assert claim in noticed_by[name]
 
 
 def test_a_fence_is_run_by_its_lines_and_only_where_there_is_no_test() -> None:
