@@ -123,7 +123,10 @@ def running(name: str, url: str) -> Iterator[Browser]:
             command = ["firefox-esr", "--no-remote", "--profile", str(profile), url]
         else:
             command = [*_CHROMIUM, f"--user-data-dir={profile}", url]
-        with subprocess.Popen(command, env=environment, stdout=-3, stderr=-3, start_new_session=True) as process:
+        nowhere = subprocess.DEVNULL
+        with subprocess.Popen(
+            command, env=environment, stdout=nowhere, stderr=nowhere, start_new_session=True
+        ) as process:
             try:
                 browser = Browser(name, environment)
                 browser.focus()

@@ -105,16 +105,16 @@ def up(
     """
     if provider != "embedded":
         wanted = Wanted(
-            name,
-            nodes,
-            proxy_mode,
-            ip_family,
-            service_cidr,
-            "" if service_node_port_range == DEFAULT_NODE_PORTS else service_node_port_range,
-            feature_gates.parse(gates),
-            zones,
-            load_balancer,
-            network_policy,
+            name=name,
+            nodes=nodes,
+            proxy_mode=proxy_mode,
+            ip_family=ip_family,
+            service_cidr=service_cidr,
+            service_node_port_range="" if service_node_port_range == DEFAULT_NODE_PORTS else service_node_port_range,
+            feature_gates=feature_gates.parse(gates),
+            zones=zones,
+            load_balancer=load_balancer,
+            network_policy=network_policy,
         )
         _up_elsewhere(wanted, new, provider, output)
         return
