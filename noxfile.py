@@ -100,7 +100,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")
-    session.run("mkdocs", "build", "--quiet", "--strict", f"--site-dir={session.cache_dir}/site")
+    session.run("mkdocs", "build", "--strict", f"--site-dir={session.cache_dir}/site")
     if session.run(*EXPORT, silent=True) != REQUIREMENTS.read_text():
         session.error(f"{REQUIREMENTS.name} differs from uv.lock; run ./dev lock")
 
