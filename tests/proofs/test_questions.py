@@ -109,7 +109,7 @@ def test_what_the_api_server_takes(world: World) -> None:
     assert "the name of the object (other) does not match the name on the URL (plain)" in refused.value.body
     for name in ("7-up", "a" * 63):
         assert world.service(name).metadata.name == name
-    for name in ("a" * 64, "Web", "my_web", "my.web", "-web"):
+    for name in ("a" * 64, "Web", "my_web", "my.web", "-web", "web-"):
         with pytest.raises(client.ApiException) as refused:
             world.service(name)
         assert json.loads(refused.value.body)["details"]["causes"][0]["field"] == "metadata.name", name

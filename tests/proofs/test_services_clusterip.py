@@ -168,7 +168,7 @@ def grpc_answers(data: bytes) -> dict[int, bool]:
     "clusterip-dynamic-band",
     "clusterip-chosen-band",
     control="Of the first 14 addresses that are given, some would lie in the lower half of the range; that none does by"
-    " chance has a probability of one in 77 million.",
+    " chance has a probability of one in 40 million.",
 )
 def test_addresses_are_given_from_the_upper_band_first(world: World) -> None:
     """Starts a second API server with a range of 30 addresses, and has it give all that there are."""

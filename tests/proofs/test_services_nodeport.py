@@ -340,14 +340,15 @@ def test_what_becomes_of_ports_when_the_range_is_full_or_changed(world: World) -
 
         cluster.exec(node.name, ["sh", "-c", CHANGE_RANGE])
 
-        def events() -> list[str]:
+        def events() -> list[tuple[str, str]]:
             with contextlib.suppress(ThrowawayError):
                 found = cluster.kubectl(["get", "events", "-o", "json"])["items"]
-                return [each["message"] for each in found if each["involvedObject"]["name"] == "old"]
+                return [(each["reason"], each["message"]) for each in found if each["involvedObject"]["name"] == "old"]
             return []  # it is not up again yet
 
         said = wait_for(events, "there is an event")
-        assert said == [f"Port {port} is not within the port range 31000-31999; please recreate service"]
+        message = f"Port {port} is not within the port range 31000-31999; please recreate service"
+        assert said == [("PortOutOfRange", message)]
         assert cluster.kubectl(["get", "service", "old", "-o", "json"])["spec"]["ports"][0]["nodePort"] == port
         wait_for(lambda: version_at(cluster, port), "the Service answers as before")
         cluster.kubectl(["delete", "service", "old"])

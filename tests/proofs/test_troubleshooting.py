@@ -97,6 +97,8 @@ def test_a_program_that_listens_on_loopback_only(world: World) -> None:
 @proof(
     "troubleshooting-external-local",
     "troubleshooting-source",
+    "nodeport-policy-local-silent",
+    "traffic-local-silent",
     control="worker1 would answer, too, as it does with the policy Cluster; the Pod would see one address with both.",
 )
 def test_a_node_without_a_pod_is_silent(world: World) -> None:
