@@ -1,6 +1,7 @@
 """Runs the Python fences of a page in one session, by pytest-examples: `#>` lines are what they print."""
 
 import ast
+import codeop
 import contextlib
 import signal
 import sys
@@ -118,10 +119,26 @@ def check_names(fences: list[Fence], eval_example: EvalExample) -> None:
     lines: list[str] = []
     for fence in fences:
         _check_syntax(fence)
+        _check_paste(fence)
         lines += [""] * (fence.start_line - len(lines))
         lines += fence.source.splitlines()
     if fences:
         _ruff(fences[0], CodeExample.create("\n".join(lines) + "\n", path=fences[0].path), eval_example)
+
+
+def _check_paste(fence: Fence) -> None:
+    """Raise `FenceError` where Python's prompt would not take a fence that is pasted: a blank line ends a block."""
+    block: list[str] = []
+    for number, line in enumerate([*fence.source.splitlines(), "", ""], start=1):
+        block.append(line)
+        try:
+            if codeop.compile_command("\n".join(block), symbol="single"):
+                block = []
+        except SyntaxError:
+            raise FenceError(
+                f"{fence.place(number)}: Python's prompt takes a fence line by line, and here the block before has no"
+                " blank line behind it, or one inside"
+            ) from None
 
 
 class _InModule(SourceFileLoader):

@@ -446,10 +446,10 @@ def _start_anew(world: World, config: object) -> None:
     """End worker2's kube-proxy, so that the Node starts it with another configuration."""
     text = json.dumps(config)
     world.cluster.exec("worker2", ["sh", "-c", f"cat >{CONFIG} <<'END'\n{text}\nEND\n"])
-    before = wait_for(lambda: shell(world, "worker2", "pgrep -x kube-proxy || true"), "it runs")
+    before = wait_for(lambda: shell(world, "worker2", "pgrep -x kube-proxy"), "it runs")
     world.cluster.exec("worker2", ["pkill", "-x", "kube-proxy"])
     healthy = f"http://{world.nodes['worker2']}:10256/healthz"
-    wait_for(lambda: shell(world, "worker2", "pgrep -x kube-proxy || true") not in ("", before), "another one is there")
+    wait_for(lambda: shell(world, "worker2", "pgrep -x kube-proxy") not in ("", before), "another one is there")
     wait_for(lambda: answers(healthy), "it is healthy")
 
 
