@@ -114,7 +114,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build what clusters are made of, unless it is built already: about 17 minutes the first time."""
+    """Build what clusters are made of, unless it is built already: about 12 minutes the first time."""
     install(session)
     session.run("throwaway", "setup")
     session.run("throwaway", "build")

@@ -147,7 +147,7 @@ def ensure(report: Report, from_source: bool = False) -> Built:
 
     Programs come from a release's bundle where one is pinned and can be had, unless `from_source` says otherwise.
 
-    From nothing that takes about 17 minutes on two cores. Several processes may call it at once; each may be
+    From nothing that takes about 12 minutes on two cores. Several processes may call it at once; each may be
     interrupted. Raises `ThrowawayError` when something cannot be built.
     """
     if found := find(from_source):
