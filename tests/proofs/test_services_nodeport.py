@@ -48,10 +48,11 @@ def test_every_node_answers_also_one_without_a_pod(world: World) -> None:
     "nodeport-has-cluster-ip",
     "nodeport-target-port-default",
     "nodeport-no-address-of-its-own",
-    control="There would be no ClusterIP, or it would not answer at the Service's port, as it does not at another one.",
+    control="There would be no ClusterIP, or it would not answer at the Service's port, as it does not at another one;"
+    " or its status or spec would have an outside address.",
 )
 def test_a_node_port_service_is_a_cluster_ip_service(world: World) -> None:
-    """Makes a NodePort Service without `targetPort`, and asks a Pod to reach it at its ClusterIP."""
+    """Makes a NodePort Service without `targetPort`, reads its addresses, and has a Pod ask its ClusterIP."""
     (pod,) = world.pods()
     service = world.service(type="NodePort", ports=[{"port": POD_PORT}])
     assert service.spec.ports[0].target_port == POD_PORT

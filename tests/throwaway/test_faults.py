@@ -116,7 +116,7 @@ def test_certificates_outlast_a_clock_that_is_set_wrong() -> None:
     certificates = [
         x509.load_pem_x509_certificate(pair.certificate.encode()) for pair in pairs if isinstance(pair, KeyPair)
     ]
-    assert len(certificates) == 13
+    assert len(certificates) == 14
     now = datetime.now(UTC)
     for certificate in certificates:
         assert certificate.not_valid_before_utc < now - timedelta(days=364)
