@@ -56,7 +56,11 @@ class Recorder:
         if report.failed:
             ran.outcome = "failed"
         elif report.skipped and ran.outcome == "passed" and isinstance(report.longrepr, tuple):
-            ran.outcome, ran.reason = "skipped", report.longrepr[2].removeprefix("Skipped: ")
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            if reason.startswith("not run: "):  # since an earlier fence of the page failed: nothing was shown
+                ran.outcome = "failed"
+            else:
+                ran.outcome, ran.reason = "skipped", reason
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results, but for workers, which have a part of them."""
