@@ -149,7 +149,7 @@ The cluster is ready. For a shell in which kubectl, curl and Python reach it, ty
 The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
 """
 SIDE_BY_SIDE = ("--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder")
-"""How tests share a cluster, see tests/conftest.py. Most of the time they wait, so there are more than processors."""
+"""How tests share a cluster, see tests/conftest.py. Two for each of two processors: while one waits, another works."""
 MUTATED = (("nftables", 1), ("nftables", 2), ("iptables", 1))
 """The clusters on which faults are tried side by side: mode and number."""
 OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
