@@ -59,7 +59,8 @@ def test(session: nox.Session) -> None:
     failed = {}
     for place in ("host", *MODES):
         report = session.cache_dir / f"test-{place}.xml"
-        report.unlink(missing_ok=True)
+        for each in (report, again(report)):
+            each.unlink(missing_ok=True)
         failed[report] = not run_tests(session, place, report)
     atexit.register(print, last_line(failed, time.monotonic() - begin))  # after nox's own last words
     if any(failed.values()):
@@ -152,6 +153,8 @@ SIDE_BY_SIDE = ("--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder"
 """How tests share a cluster, see tests/conftest.py. Two for each of two processors: while one waits, another works."""
 MUTATED = (("nftables", 1), ("nftables", 2), ("iptables", 1))
 """The clusters on which faults are tried side by side: mode and number."""
+MOST_TRIED_AGAIN = 40
+"""With more failures than these, it is not for want of processor time."""
 OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
 """JUnit's words → pytest's, worst first."""
 
@@ -196,21 +199,58 @@ def is_running(name: str) -> bool:
 def run_tests(session: nox.Session, place: str, report: Path | None, *more: str) -> bool:
     """Run the tests that need no cluster on the host, or the others on one of a proxy mode.
 
-    `more` are arguments for pytest. Returns whether all passed.
+    `more` are arguments for pytest. Returns whether all passed. With a report, those that failed on a cluster beside
+    others are run once more, alone: many share two processors, and the report `again` says what was so.
     """
-    pytest = ["pytest", *([f"--junit-xml={report}"] if report else []), "--durations=10", *more, "-m"]
+    pytest = ["pytest", "--durations=10", *more]
     with contextlib.suppress(CommandFailed):
         if place == "host":
             # Some start clusters, and end them when they are interrupted.
-            session.run(*pytest, "not cluster", interrupt_timeout=60)
-        else:
-            name = f"test-{place}-{os.getpid()}"
-            with cluster(session, name, f"--proxy-mode={place}", *FAMILY):
-                # What has nothing to do with the mode is run in the first one.
-                which = "cluster" if place == MODES[0] else "cluster and not once"
-                session.run("throwaway", "shell", f"--name={name}", "--", *pytest, which, *SIDE_BY_SIDE)
+            session.run(*pytest, f"--junit-xml={report}", "-m", "not cluster", interrupt_timeout=60)
+            return True
+        name = f"test-{place}-{os.getpid()}"
+        with cluster(session, name, f"--proxy-mode={place}", *FAMILY):
+            pytest = ["throwaway", "shell", f"--name={name}", "--", *pytest]
+            # What has nothing to do with the mode is run in the first one.
+            which = "cluster" if place == MODES[0] else "cluster and not once"
+            reported = [f"--junit-xml={report}"] if report else []
+            try:
+                session.run(*pytest, *reported, "-m", which, *SIDE_BY_SIDE)
+            except CommandFailed:
+                failed = failed_tests(report) if report else []
+                if not report or not 0 < len(failed) <= MOST_TRIED_AGAIN:
+                    raise
+                session.log(f"{len(failed)} failed beside others, and run once more alone")
+                session.run(*pytest, f"--junit-xml={again(report)}", *failed)
         return True
     return False
+
+
+def again(report: Path) -> Path:
+    """Where the report on tests lies that were run once more."""
+    return report.with_stem(f"{report.stem}-again")
+
+
+def outcomes_of(report: Path) -> dict[str, str]:
+    """What became of the tests of a JUnit report, by the ids that pytest takes; nothing if there is no report."""
+    root = ElementTree.parse(report).getroot() if report.exists() else ElementTree.Element("none")
+    outcomes: dict[str, str] = {}
+    for case in root.iter("testcase"):
+        tags = {"failure" if is_left_out(child) else child.tag for child in case}
+        # pytest-xdist writes a test's group behind its name.
+        test = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('@')[0]}"
+        outcomes[test] = next((OUTCOMES[tag] for tag in OUTCOMES if tag in tags), "passed")
+    return outcomes
+
+
+def is_left_out(outcome: ElementTree.Element) -> bool:
+    """Whether a fence was skipped because an earlier one of its page failed."""
+    return outcome.get("message", "").startswith("not run: ")
+
+
+def failed_tests(report: Path) -> list[str]:
+    """The ids of tests that failed, by a JUnit report."""
+    return [test for test, outcome in outcomes_of(report).items() if outcome in ("failed", "error")]
 
 
 def test_on_running_cluster(session: nox.Session) -> None:
@@ -229,21 +269,20 @@ def test_on_running_cluster(session: nox.Session) -> None:
 
 
 def last_line(failed: dict[Path, bool], seconds: float) -> str:
-    """What pytest would say last if all runs were one.
+    """What pytest would say last if all runs were one, tests that were run once more being counted as `rerun` too.
 
     A run that failed without a failed test, such as one whose cluster did not start, counts as an error.
     """
     counts: Counter[str] = Counter()
     for report, is_failed in failed.items():
-        root = ElementTree.parse(report).getroot() if report.exists() else ElementTree.Element("none")
-        outcomes: Counter[str] = Counter()
-        for case in root.iter("testcase"):
-            tags = {child.tag for child in case}
-            outcomes[next((OUTCOMES[tag] for tag in OUTCOMES if tag in tags), "passed")] += 1
+        rerun = outcomes_of(again(report))
+        outcomes = Counter((outcomes_of(report) | rerun).values())
         if is_failed and not outcomes["failed"] + outcomes["error"]:
             outcomes["error"] += 1
         counts += outcomes
-    parts = [f"{counts[word]} {word}" for word in ("failed", "passed", "skipped", "error") if counts[word]]
+        counts["rerun"] += len(rerun)
+    words = ("failed", "passed", "skipped", "rerun", "error")
+    parts = [f"{counts[word]} {word}" for word in words if counts[word]]
     return f"== {', '.join(parts)}{'s' if counts['error'] > 1 else ''} in {seconds:.2f}s =="
 
 

@@ -26,6 +26,7 @@ from throwaway.plan import KUBERNETES_VERSION, PROXY_MODES, make_plan
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+TRIED = HERE / "tried.md"
 PAGE = HERE.parent / "docs" / "throwaway" / "figures.md"
 NAME = "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -348,6 +349,7 @@ def page(results: dict[str, Any]) -> str:
             "",
             f"{len(sequence)} clusters in a row took {', '.join(map(str, sequence))} seconds to start.",
         ]
+    lines += ["", TRIED.read_text().strip()]
     if scales := results.get("scale"):
         heads = list(next(iter(scales.values()))[0])
         lines += [

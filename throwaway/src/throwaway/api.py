@@ -30,6 +30,13 @@ class Api:
             context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
         self._connection = http.client.HTTPSConnection(host, port, context=context, timeout=timeout)
 
+    def answers(self) -> bool:
+        """Whether the API server answers at all, be it that it is not ready."""
+        try:
+            return bool(self._request("GET", "/livez"))
+        except (OSError, http.client.HTTPException):
+            return False
+
     def is_ready(self, but_for: Sequence[str] = ()) -> bool:
         """Whether the API server says that it is ready, but for some of its checks, such as `poststarthook/…`.
 
@@ -56,16 +63,28 @@ class Api:
         """Create an object; raises `ThrowawayError` with the server's message."""
         self._parsed("POST", collection(manifest), json.dumps(manifest))
 
-    def _parsed(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
-        status, text = self._request(method, path, body)
+    def apply(self, manifest: dict[str, Any]) -> None:
+        """Create an object, or make one that is there as the manifest says, by server-side apply.
+
+        Raises `ThrowawayError` with the server's message.
+        """
+        path = f"{collection(manifest)}/{manifest['metadata']['name']}?fieldManager=throwaway&force=true"
+        self._parsed("PATCH", path, json.dumps(manifest), "application/apply-patch+yaml")
+
+    def _parsed(
+        self, method: str, path: str, body: str | None = None, kind: str = "application/json"
+    ) -> dict[str, Any]:
+        status, text = self._request(method, path, body, kind)
         answer: dict[str, Any] = json.loads(text)
         if status >= http.HTTPStatus.BAD_REQUEST:
             raise ThrowawayError(f"the API server refused {method} {path}: {answer.get('message', status)}")
         return answer
 
-    def _request(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+    def _request(
+        self, method: str, path: str, body: str | None = None, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         try:
-            self._connection.request(method, path, body, {"Content-Type": "application/json"})
+            self._connection.request(method, path, body, {"Content-Type": kind})
             response = self._connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):

@@ -30,6 +30,9 @@ _LINE = re.compile(
     r"(?:(?P<source>\S+) > (?P<destination>\S+): )?"
     r"(?P<text>.*)"
 )
+_BUFFER_KIB = 32768
+"""How much may wait for tcpdump: 512 packets. It gives each 64 KiB, and by default 2 MiB to all, which a busy machine's
+burst overflows."""
 _BEGINNINGS = (("Flags [", "tcp"), ("sctp", "sctp"), ("ICMP6", "icmpv6"), ("HBH ICMP6", "icmpv6"), ("ICMP", "icmp"))
 """How tcpdump's description of a packet begins → the packet's protocol."""
 
@@ -97,6 +100,12 @@ class Capture:
         if code := self.decoding.wait():
             raise ThrowawayError(f"the tcpdump that puts packets into words ended with {code} on {self.node}")
 
+    def dropped(self) -> int:
+        """How many packets were not seen, since they came faster than tcpdump took them; once `packets` has ended."""
+        assert self.capturing.stderr
+        found = re.search(rb"(\d+) packets? dropped by kernel", self.capturing.stderr.read())
+        return int(found[1]) if found else 0
+
     def stop(self) -> None:
         """End it in order: what was captured still comes out of `packets`."""
         self.capturing.terminate()
@@ -122,6 +131,7 @@ def start(
         _check_writable(write)
     # -U and --immediate-mode: no packet waits for the next one. -Z: its own account need not be known on the node.
     capture = ["tcpdump", "-n", "-U", "--immediate-mode", "-Z", "root", "-i", interface, "-w", "-"]
+    capture += ["-B", str(_BUFFER_KIB)]
     capture += [*(["-c", str(count)] if count else []), "--", *filter_words]
     pipe = subprocess.PIPE
     capturing = sandbox.start_on_node(pid, capture, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)

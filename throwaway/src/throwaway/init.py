@@ -26,7 +26,19 @@ from typing import Any
 
 from throwaway import linux
 from throwaway.boot import Boot, read_line
-from throwaway.components import CONTROL, ETCD_DATA, ETCD_STORE, FOLDER, IMAGES, KEPT, LOGS, NODE_PATH, PLAN, Component
+from throwaway.components import (
+    CONTROL,
+    ENVIRONMENT,
+    ETCD_DATA,
+    ETCD_STORE,
+    FOLDER,
+    IMAGES,
+    KEPT,
+    LOGS,
+    NODE_PATH,
+    PLAN,
+    Component,
+)
 from throwaway.plan import API_PORT, Host, Node, Plan, plan_from_dict
 
 _RESTART_AFTER_SECONDS = 1.0
@@ -316,7 +328,7 @@ async def _serve_node(components: dict[str, Component], control: socket.socket) 
         pid = os.posix_spawnp(
             component.argv[0],
             component.argv,
-            {"PATH": NODE_PATH, "HOME": "/tmp"},  # nothing of the environment of whoever started the cluster
+            ENVIRONMENT,  # nothing of that of whoever started the cluster
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),

@@ -90,16 +90,19 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
 
     report("starting etcd and the API server")
     start("etcd", "kube-apiserver", "containerd")
+    # Kubelets start as soon as they can ask: each looks a first time whether it has its Node, too early, and again only
+    # after a second (`WaitForAPIServerSyncPeriod` in upstream's pkg/kubelet/config/apiserver.go).
+    _wait(cluster, starting, api.answers, "the API server does not answer")
+    start("kubelet", "kube-proxy", "kube-scheduler")
     # These two look only after a second for what the etcd store has brought: `wait.Poll` in upstream's storage_rbac.go
     # and storage_scheduling.go.
     late_checks = ("poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes")
     _wait(cluster, starting, lambda: api.is_ready(but_for=late_checks), "the API server is not ready")
 
     report("starting the nodes")
-    # Nodes exist before their kubelets start, so that each has the range of Pod addresses that its routes are for.
+    # Each Node has the range of Pod addresses that its routes are for, also one that a kubelet has made already.
     for node in plan.nodes:
-        api.create(node_object(plan, node))
-    start("kubelet", "kube-proxy", "kube-scheduler")
+        api.apply(node_object(plan, node))
     for manifest in _addon("coredns", **_dns_service(plan)):
         api.create(manifest)
     load_balancer = _addon("metallb") if plan.load_balancer else []

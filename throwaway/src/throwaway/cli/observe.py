@@ -67,6 +67,8 @@ def capture(
         for packet in running.packets():
             seen += 1
             _print(json.dumps(asdict(packet)) if output == "json" else _packet_in_words(packet))
+    if dropped := running.dropped():
+        click.echo(f"{_counted(dropped)} more passed too fast to be seen; name a FILTER", err=True)
     click.echo(f"{_counted(seen)}{f', written to {write}' if write else ''}", err=True)
 
 
