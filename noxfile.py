@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -96,12 +97,19 @@ def mutate(session: nox.Session) -> None:
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Check formats, style, types, links and locks; needs no cluster."""
+    """Check formats, style, types, links, workflows and locks; needs no cluster."""
     install(session, "lint")
-    session.run("ruff", "format", "--check")
-    session.run("ruff", "check")
-    session.run("mypy")
-    session.run("mkdocs", "build", "--strict", f"--site-dir={session.cache_dir}/site")
+    side_by_side(
+        session,
+        ["mypy"],
+        ["mkdocs", "build", "--strict", f"--site-dir={session.cache_dir}/site"],
+        ["ruff", "format", "--check"],
+        ["ruff", "check"],
+        ["zizmor", "--offline", "--quiet", ".github"],
+        *([[str(go_tools(session) / "actionlint")]] if shutil.which("go") else []),
+    )
+    if not shutil.which("go"):
+        session.warn("actionlint needs Go and was not run; a pull request runs it")
     if session.run(*EXPORT, silent=True) != REQUIREMENTS.read_text():
         session.error(f"{REQUIREMENTS.name} differs from uv.lock; run ./dev lock")
 
@@ -173,6 +181,33 @@ def install(session: nox.Session, *groups: str) -> None:
         options = [f"--group={group}" for group in groups]
         session.run_install("uv", "sync", "--quiet", "--locked", "--inexact", "--python", sys.executable, *options)
         unfinished.unlink()
+
+
+def side_by_side(session: nox.Session, *commands: list[str]) -> None:
+    """Run commands at the same time, and show what those printed that failed; fails if one did."""
+    failed = []
+    with contextlib.ExitStack() as stack:
+        begun = []
+        for command in commands:
+            output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=TOP)
+            stack.callback(process.kill)  # where another could not be started, or Ctrl+C ends this
+            begun.append((Path(command[0]).name, output, process))
+        for name, output, process in begun:
+            if process.wait():
+                failed.append(name)
+                output.seek(0)
+                print(output.read(), flush=True)
+    if failed:
+        session.error(f"see above what {' and '.join(dict.fromkeys(failed))} found")
+    session.log(f"{', '.join(dict.fromkeys(name for name, _, _ in begun))} found nothing wrong")
+
+
+def go_tools(session: nox.Session) -> Path:
+    """The folder of the programs of tools/go.mod, after building what is missing of them: 15 s the first time."""
+    folder = Path(session.cache_dir) / "go-tools"
+    session.run("go", "-C", "tools", "build", "-o", f"{folder.resolve()}/", "tool", external=True, silent=True)
+    return folder
 
 
 @contextlib.contextmanager
