@@ -116,9 +116,15 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site into site/."""
+    """Build the site into site/, with a copy of it to read offline."""
     install(session, "docs")
-    session.run("mkdocs", "build", *session.posargs)
+    session.run("mkdocs", "build", *session.posargs, env={"OFFLINE_COPY": OFFLINE_COPY})
+    name = Path(OFFLINE_COPY).stem
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("mkdocs", "build", f"--site-dir={folder}/{name}", *session.posargs, env={"OFFLINE": "true"})
+        for source_map in Path(folder).rglob("*.map"):
+            source_map.unlink()
+        shutil.make_archive(str(TOP / "site" / name), "zip", folder, name)
 
 
 @nox.session
@@ -146,6 +152,7 @@ def lock(session: nox.Session) -> None:
 
 # What sessions share
 
+OFFLINE_COPY = "kubernetes-services.zip"
 REQUIREMENTS = TOP / "dev-requirements.txt"
 EXPORT = ("uv", "export", "--quiet", "--locked", "--only-group=dev", "--no-header", "--no-annotate")
 WELCOME = f"""

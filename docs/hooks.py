@@ -47,6 +47,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return markdown.replace(_MUTATIONS, mutations.page(mutation_results.read(ROOT / mutation_results.FILE)))
     if _LIST_OF_PROOFS not in markdown:
         return render.with_places(markdown)
+    top = "../" * page.url.count("/")
     parts = [render.summary(list(_standings.values()))]
     here = ""
     shown: set[Proof] = set()
@@ -54,7 +55,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         if standing.claim.page != here:
             here = standing.claim.page
             parts.append(f"## {_title(here)}")
-        parts.append(render.listed(standing, "../", shown))
+        parts.append(render.listed(standing, top, shown))
     return markdown.replace(_LIST_OF_PROOFS, "\n\n".join(parts))
 
 

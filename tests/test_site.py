@@ -1,11 +1,12 @@
 """What the site's own pages promise of their form: answers that show where they come from, terms, programs."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from docs import programs, terms
+from docs import dates, offline, programs, sources, terms
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (ROOT / "docs/kubernetes/resources/questions.md").read_text("utf-8")
@@ -66,3 +67,36 @@ def test_a_program_that_says_too_little_is_refused(tmp_path: Path, docstring: st
     (tmp_path / "examples/one.expected.txt").write_text("")
     with pytest.raises(ValueError, match=complaint):
         programs.programs(tmp_path)
+
+
+def test_a_page_has_the_dates_of_its_first_and_last_change_and_none_in_a_shallow_clone(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    git("init", "whole")
+    page = tmp_path / "whole/docs/folder/page one.md"
+    page.parent.mkdir(parents=True)
+    for day in ("2026-01-02", "2026-03-04"):
+        page.write_text(day)
+        git("-C", "whole", "add", ".")
+        git("-C", "whole", "commit", "-m", day, f"--date={day}T12:00:00Z")
+    git("clone", "--depth=1", f"file://{tmp_path}/whole", "shallow")
+    found = dates.read(tmp_path / "whole/docs")["folder/page one.md"]
+    assert (f"{found.appeared:%Y-%m-%d}", f"{found.changed:%Y-%m-%d}") == ("2026-01-02", "2026-03-04")
+    assert dates.read(tmp_path / "shallow/docs") == {}
+    assert dates.read(tmp_path) == {}
+
+
+def test_markdown_for_readers_elsewhere_has_its_marks_as_links() -> None:
+    text = (
+        '---\ntitle: x\n---\n\n# X\n\n--8<-- "assets/x.svg"\n\nIt holds [✓](proof:a-b). So does that [✓](claim:c-d).\n'
+    )
+    links = "It holds [✓](../proofs/#a-b). So does that [✓](../proofs/#c-d)."
+    assert sources.source(text, "folder/x.md").strip() == f"# X\n\n![](../assets/x.svg)\n\n{links}"
+
+
+def test_links_of_the_offline_copy_lead_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "_files", {"proofs.html", "throwaway/index.html", "a/b.html"})
+    found = offline.with_files('<a href="../proofs/#x"></a><a href="../throwaway/"></a><a href="https://a.b/c/">', "a")
+    assert found == '<a href="../proofs.html#x"></a><a href="../throwaway/index.html"></a><a href="https://a.b/c/">'
