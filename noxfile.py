@@ -127,6 +127,22 @@ def docs(session: nox.Session) -> None:
         shutil.make_archive(str(TOP / "site" / name), "zip", folder, name)
 
 
+@nox.session(default=False)
+def publish(session: nox.Session) -> None:
+    """Build the site into the branch gh-pages, beside those of other releases of Kubernetes; pushes nothing."""
+    install(session, "docs", "publish")
+    version = "from throwaway import plan; print(plan.KUBERNETES_VERSION)"
+    minor = str(session.run("python", "-c", version, silent=True)).removeprefix("v").rpartition(".")[0]
+    session.run("mike", "deploy", "--update-aliases", "--alias-type=redirect", minor, "latest")
+    session.run("mike", "set-default", "--allow-empty", "latest")
+
+
+@nox.session(default=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel of throwaway into dist/."""
+    session.run("uv", "build", "--quiet", "--package=throwaway", "--wheel", f"--out-dir={TOP / 'dist'}")
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build what clusters are made of, unless it is built already: about 12 minutes the first time."""

@@ -1,0 +1,16 @@
+"""A site for each minor release of Kubernetes: all list the others, and on older ones a note leads to the newest."""
+
+import os
+
+from mkdocs.config.defaults import MkDocsConfig
+
+NEWEST = "latest"
+"""mike's name of the newest release; the site's first page leads to it."""
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Have the theme ask for the list of releases, where mike builds: elsewhere there is none."""
+    if release := os.environ.get("MIKE_DOCS_VERSION"):
+        config.extra["version"] = {"provider": "mike", "default": NEWEST, "here": release}
+        if config.site_url:
+            config.site_url = config.site_url.rstrip("/") + "/"  # mike leaves it out, behind the release

@@ -1,0 +1,50 @@
+"""What GitHub runs: the workflows' own small parts, which would otherwise be tried on a release only."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mkdocs.config.defaults import MkDocsConfig
+
+from docs import releases
+from throwaway import bundle, requirements
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_fresh_machine_is_given_all_packages_that_the_cluster_asks_for() -> None:
+    script = (ROOT / ".devcontainer/prepare.sh").read_text()
+    listed = re.search(r'^packages="\n(.*?)^"', script, re.MULTILINE | re.DOTALL)
+    assert listed
+    programs = requirements._PROGRAMS + requirements._PROGRAMS_OF_AN_ACCOUNT + requirements._OPTIONAL_PROGRAMS
+    assert set(listed[1].split()) == {program.packages[0] for program in programs} | {"python3-venv"}
+
+
+def test_a_release_pins_its_bundles_where_they_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("pins", ROOT / ".github/pins.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    printed = [
+        json.dumps({key: {"url": f"https://…/throwaway-{key}.tar.gz", "sha256": "0" * 64, "bytes": 7}})
+        for key in ("amd64-1", "arm64-2")
+    ]
+    file = tmp_path / "bundles.json"
+    file.write_text(json.dumps(module.pins(printed, "https://example.com/v1")))
+    monkeypatch.setattr(bundle, "PINS", file)
+    pinned = bundle.pinned("arm64-2")
+    assert pinned == bundle.Bundle("https://example.com/v1/throwaway-arm64-2.tar.gz", "0" * 64, 7)
+    assert bundle.pinned("amd64-1")
+
+
+def test_only_a_published_site_asks_for_the_list_of_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MIKE_DOCS_VERSION", raising=False)
+    config = MkDocsConfig()
+    config.load_dict({"extra": {}})
+    releases.on_config(config)
+    assert "version" not in config.extra
+    monkeypatch.setenv("MIKE_DOCS_VERSION", "1.37")
+    releases.on_config(config)
+    assert config.extra["version"] == {"provider": "mike", "default": "latest", "here": "1.37"}
