@@ -118,13 +118,7 @@ def check(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the site into site/, with a copy of it to read offline."""
     install(session, "docs")
-    session.run("mkdocs", "build", *session.posargs, env={"OFFLINE_COPY": OFFLINE_COPY})
-    name = Path(OFFLINE_COPY).stem
-    with tempfile.TemporaryDirectory() as folder:
-        session.run("mkdocs", "build", f"--site-dir={folder}/{name}", *session.posargs, env={"OFFLINE": "true"})
-        for source_map in Path(folder).rglob("*.map"):
-            source_map.unlink()
-        shutil.make_archive(str(TOP / "site" / name), "zip", folder, name)
+    session.run("mkdocs", "build", *session.posargs, env=offline_copy(session))
 
 
 @nox.session(default=False)
@@ -133,7 +127,9 @@ def publish(session: nox.Session) -> None:
     install(session, "docs", "publish")
     version = "from throwaway import plan; print(plan.KUBERNETES_VERSION)"
     minor = str(session.run("python", "-c", version, silent=True)).removeprefix("v").rpartition(".")[0]
-    session.run("mike", "deploy", "--update-aliases", "--alias-type=redirect", minor, "latest")
+    session.run(
+        "mike", "deploy", "--update-aliases", "--alias-type=redirect", minor, "latest", env=offline_copy(session)
+    )
     session.run("mike", "set-default", "--allow-empty", "latest")
 
 
@@ -168,7 +164,6 @@ def lock(session: nox.Session) -> None:
 
 # What sessions share
 
-OFFLINE_COPY = "kubernetes-services.zip"
 REQUIREMENTS = TOP / "dev-requirements.txt"
 EXPORT = ("uv", "export", "--quiet", "--locked", "--only-group=dev", "--no-header", "--no-annotate")
 WELCOME = f"""
@@ -204,6 +199,17 @@ def install(session: nox.Session, *groups: str) -> None:
         options = [f"--group={group}" for group in groups]
         session.run_install("uv", "sync", "--quiet", "--locked", "--inexact", "--python", sys.executable, *options)
         unfinished.unlink()
+
+
+def offline_copy(session: nox.Session) -> dict[str, str]:
+    """Make the file of all pages for download; returns the variables by which a build of the site takes it in."""
+    file = Path(session.cache_dir).resolve() / "kubernetes-services.zip"
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("mkdocs", "build", f"--site-dir={folder}/{file.stem}", env={"OFFLINE": "true"})
+        for source_map in Path(folder).rglob("*.map"):
+            source_map.unlink()
+        shutil.make_archive(str(file.with_suffix("")), "zip", folder, file.stem)
+    return {"OFFLINE_COPY": str(file)}
 
 
 def side_by_side(session: nox.Session, *commands: list[str]) -> None:

@@ -1,7 +1,12 @@
-"""The copy that is read from a disk (OFFLINE=true): links lead to files, and it asks no host for anything."""
+"""The copy that is read from a disk (OFFLINE=true): links lead to files, and it asks no host for anything.
 
+The site itself offers that copy for download, as the file OFFLINE_COPY.
+"""
+
+import os
 import posixpath
 import re
+import shutil
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
@@ -17,6 +22,13 @@ def on_config(config: MkDocsConfig) -> None:
     if not config.use_directory_urls:
         config.extra["polyfills"] = ["assets/iframe-worker.js"]
         config.site_url = ""
+    config.extra["offline"] = posixpath.basename(os.environ.get("OFFLINE_COPY", ""))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Put the copy into the site."""
+    if copy := os.environ.get("OFFLINE_COPY"):
+        shutil.copy(copy, config.site_dir)
 
 
 def on_files(files: Files, **_: object) -> None:
