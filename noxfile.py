@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from xml.etree import ElementTree
@@ -57,12 +58,12 @@ def test(session: nox.Session) -> None:
     session.run("python", "tests/browser_packages.py")
     session.run("throwaway", "build")
     begin = time.monotonic()
-    failed = {}
-    for place in ("host", *MODES):
-        report = session.cache_dir / f"test-{place}.xml"
+    reports = {place: session.cache_dir / f"test-{place}.xml" for place in ("host", *MODES)}
+    for report in reports.values():
         for each in (report, again(report)):
             each.unlink(missing_ok=True)
-        failed[report] = not run_tests(session, place, report)
+    passed = [test_host(session, reports["host"]), *test_in_both_modes(session, reports)]
+    failed = {report: not is_so for report, is_so in zip(reports.values(), passed, strict=True)}
     atexit.register(print, last_line(failed, time.monotonic() - begin))  # after nox's own last words
     if any(failed.values()):
         session.error("tests failed")
@@ -76,7 +77,8 @@ def prove(session: nox.Session) -> None:
     session.run("python", "tests/browser_packages.py")
     session.run("throwaway", "build")
     own = ("tests/test_pages.py", "tests/proofs", "--proof-results=docs/proofs.json")
-    failed = [mode for mode in MODES if not run_tests(session, mode, None, *own)]
+    passed = test_in_both_modes(session, {}, *own)
+    failed = [mode for mode, is_so in zip(MODES, passed, strict=True) if not is_so]
     if failed:
         session.error(f"proofs failed with kube-proxy in {' and '.join(failed)} mode; docs/proofs.json says which")
 
@@ -175,8 +177,8 @@ The cluster is ready. For a shell in which kubectl, curl and Python reach it, ty
 
 The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
 """
-SIDE_BY_SIDE = ("--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder")
-"""How tests share a cluster, see tests/conftest.py. Two for each of two processors: while one waits, another works."""
+SIDE_BY_SIDE = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
+"""How tests share a cluster, see tests/conftest.py. There are two clusters: while one test waits, others work."""
 MUTATED = (("nftables", 1), ("nftables", 2), ("iptables", 1))
 """The clusters on which faults are tried side by side: mode and number."""
 MOST_TRIED_AGAIN = 40
@@ -260,34 +262,74 @@ def is_running(name: str) -> bool:
     return subprocess.run(probe, capture_output=True).returncode == 0
 
 
-def run_tests(session: nox.Session, place: str, report: Path | None, *more: str) -> bool:
-    """Run the tests that need no cluster on the host, or the others on one of a proxy mode.
-
-    `more` are arguments for pytest. Returns whether all passed. With a report, those that failed on a cluster beside
-    others are run once more, alone: many share two processors, and the report `again` says what was so.
-    """
-    pytest = ["pytest", "--durations=10", *more]
+def test_host(session: nox.Session, report: Path) -> bool:
+    """Run the tests that need no cluster, or start their own; returns whether all passed."""
     with contextlib.suppress(CommandFailed):
-        if place == "host":
-            # Some start clusters, and end them when they are interrupted.
-            session.run(*pytest, f"--junit-xml={report}", "-m", "not cluster", interrupt_timeout=60)
-            return True
-        name = f"test-{place}-{os.getpid()}"
-        with cluster(session, name, f"--proxy-mode={place}", *FAMILY):
-            pytest = ["throwaway", "shell", f"--name={name}", "--", *pytest]
-            # What has nothing to do with the mode is run in the first one.
-            which = "cluster" if place == MODES[0] else "cluster and not once"
-            reported = [f"--junit-xml={report}"] if report else []
-            try:
-                session.run(*pytest, *reported, "-m", which, *SIDE_BY_SIDE)
-            except CommandFailed:
-                failed = failed_tests(report) if report else []
-                if not report or not 0 < len(failed) <= MOST_TRIED_AGAIN:
-                    raise
-                session.log(f"{len(failed)} failed beside others, and run once more alone")
-                session.run(*pytest, f"--junit-xml={again(report)}", *failed)
+        pytest = ["pytest", "--durations=10", f"--junit-xml={report}", "-m", "not cluster"]
+        session.run(*pytest, interrupt_timeout=60)  # clusters end when they are interrupted
         return True
     return False
+
+
+def test_in_both_modes(session: nox.Session, reports: dict[str, Path], *more: str) -> list[bool]:
+    """Run all other tests on a cluster of each proxy mode; returns whether all passed, for each of MODES.
+
+    The clusters are there side by side: while on one a test has it to itself, the other keeps the processors busy.
+    `more` are arguments for pytest, `reports` are files to be written, by mode. With a report, tests that failed beside
+    others are run once more, alone, and the report `again` says what was so.
+    """
+    with contextlib.suppress(CommandFailed), contextlib.ExitStack() as clusters:
+        pytest, first = {}, {}
+        for mode in MODES:
+            name = f"test-{mode}-{os.getpid()}"
+            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}", *FAMILY))
+            pytest[mode] = ["throwaway", "shell", f"--name={name}", "--", "pytest", "--durations=10", *more]
+            report = [f"--junit-xml={reports[mode]}"] if reports else []
+            # What has nothing to do with the mode is run in the first one.
+            which = "cluster" if mode == MODES[0] else "cluster and not once"
+            first[mode] = [*pytest[mode], *report, "-m", which, *SIDE_BY_SIDE]
+        passed = run_and_show(first)
+        for mode in MODES if reports else ():
+            failed = failed_tests(reports[mode])
+            if not passed[mode] and 0 < len(failed) <= MOST_TRIED_AGAIN:
+                session.log(f"{mode}: {len(failed)} failed beside others, and run once more alone")
+                with contextlib.suppress(CommandFailed):
+                    session.run(*pytest[mode], f"--junit-xml={again(reports[mode])}", *failed)
+                    passed[mode] = True
+        return [passed[mode] for mode in MODES]
+    return [False] * len(MODES)
+
+
+def run_and_show(commands: dict[str, list[str]]) -> dict[str, bool]:
+    """Run commands side by side, and show what they print, each line behind its command's name.
+
+    Returns which of them succeeded.
+    """
+
+    def show(name: str, output: Iterable[str]) -> None:
+        for line in output:
+            print(f"{name} | {line}", end="", flush=True)
+
+    with contextlib.ExitStack() as stack:
+        processes = {}
+        for name, command in commands.items():
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=TOP)
+            stack.callback(end, process)
+            assert process.stdout
+            thread = threading.Thread(target=show, args=(name, process.stdout))
+            thread.start()
+            stack.callback(thread.join)
+            processes[name] = process
+        return {name: process.wait() == 0 for name, process in processes.items()}
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """End a program in order, if it has not ended; it may have a minute for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
 
 
 def again(report: Path) -> Path:

@@ -37,10 +37,9 @@ class Fault:
 # Ways to break a cluster
 
 
-def on_nodes(cluster: Cluster, script: str, nodes: Sequence[str] = NODES) -> None:
-    """Run a shell script on nodes, as their root."""
-    for node in nodes:
-        cluster.exec(node, ["sh", "-c", script])
+def on_node(cluster: Cluster, script: str, node: str) -> None:
+    """Run a shell script on a node, as its root."""
+    cluster.exec(node, ["sh", "-c", script])
 
 
 def until(what: Callable[[], object], complaint: str) -> None:
@@ -63,11 +62,11 @@ def scripts(begin: str, end: str, nodes: Sequence[str] = NODES) -> Breaking:
 
     @contextmanager
     def broken(cluster: Cluster) -> Iterator[None]:
-        on_nodes(cluster, begin, nodes)
-        try:
+        with ExitStack() as mended:
+            for node in nodes:
+                on_node(cluster, begin, node)
+                mended.callback(on_node, cluster, end, node)
             yield
-        finally:
-            on_nodes(cluster, end, nodes)
 
     return broken
 
@@ -275,6 +274,7 @@ FAULTS = (
         "the kernel's rules lead all connections to the first Pod",
         rewritten("nft", "s/numgen random mod [0-9]*/numgen random mod 1/"),
         noticed_by=(
+            "loadbalancer-spread",
             "clusterip-random",
             "clusterip-not-least-loaded",
             "services-named-target-port",
@@ -305,7 +305,14 @@ FAULTS = (
         "no-masquerading",
         "the rules that change a connection's source are gone on all Nodes",
         without_rule("masquerading", "masquerade"),
-        noticed_by=("nodeport-snat", "nodeport-every-node", "clusterip-hairpin", "nodeport-input-chain"),
+        noticed_by=(
+            "kube-proxy-hairpin",
+            "loadbalancer-source-cluster",
+            "nodeport-snat",
+            "nodeport-every-node",
+            "clusterip-hairpin",
+            "nodeport-input-chain",
+        ),
         unaffected=("services-dns-names", "clusterip-wrong-port-nftables"),
     ),
     Fault(
@@ -330,6 +337,7 @@ FAULTS = (
             " icmp type destination-unreachable drop; tcp flags rst drop; }"
         ),
         noticed_by=(
+            "loadbalancer-without-pods-refused",
             "clusterip-wrong-port-nftables",
             "clusterip-unallocated",
             "nodeport-last-pod-dies",
@@ -346,7 +354,12 @@ FAULTS = (
             "chain post { type nat hook postrouting priority 90;"
             " ip saddr != 127.0.0.0/8 ip daddr 10.244.0.0/16 tcp dport 1024-65535 masquerade; }"
         ),
-        noticed_by=("clusterip-source", "nodeport-policy-local-source", "troubleshooting-source"),
+        noticed_by=(
+            "loadbalancer-source-local",
+            "clusterip-source",
+            "nodeport-policy-local-source",
+            "troubleshooting-source",
+        ),
         unaffected=("services-dns-names", "nodeport-every-node"),
     ),
     Fault(
@@ -394,14 +407,25 @@ FAULTS = (
         "no-load-balancers",
         "the provider of load balancers stands still: its controller has no Pod",
         scaled_down("metallb-system", "controller"),
-        noticed_by=("troubleshooting-no-provider", "troubleshooting-no-address", "troubleshooting-source-ranges"),
+        noticed_by=(
+            "loadbalancer-address",
+            "loadbalancer-wish",
+            "loadbalancer-shared",
+            "troubleshooting-no-provider",
+            "troubleshooting-no-address",
+            "troubleshooting-source-ranges",
+        ),
         unaffected=("nodeport-every-node",),
     ),
     Fault(
         "addresses-not-announced",
         "nobody announces the load balancers' addresses: the speakers have no Pods",
         without_speakers,
-        noticed_by=("troubleshooting-source-ranges",),
+        noticed_by=(
+            "loadbalancer-one-node",
+            "loadbalancer-local-one-node",
+            "troubleshooting-source-ranges",
+        ),
         unaffected=("troubleshooting-no-provider", "nodeport-every-node"),
     ),
     Fault(
@@ -409,6 +433,8 @@ FAULTS = (
         "the API server makes externalTrafficPolicy Cluster of Local",
         field_changed("externalTrafficPolicy", "Local", "Cluster", type="NodePort", externalTrafficPolicy="Local"),
         noticed_by=(
+            "traffic-local-silent",
+            "loadbalancer-source-local",
             "troubleshooting-external-local",
             "troubleshooting-source",
             "nodeport-policy-inside",
@@ -420,7 +446,12 @@ FAULTS = (
         "internal-local-ignored",
         "the API server makes internalTrafficPolicy Cluster of Local",
         field_changed("internalTrafficPolicy", "Local", "Cluster", internalTrafficPolicy="Local"),
-        noticed_by=("clusterip-internal-local", "clusterip-internal-local-none", "troubleshooting-internal-local"),
+        noticed_by=(
+            "traffic-internal-node-process",
+            "clusterip-internal-local",
+            "clusterip-internal-local-none",
+            "troubleshooting-internal-local",
+        ),
         unaffected=("troubleshooting-external-local",),
     ),
     Fault(
@@ -434,6 +465,8 @@ FAULTS = (
             sessionAffinity="ClientIP",
         ),
         noticed_by=(
+            "traffic-affinity-within",
+            "kube-proxy-affinity-nftables",
             "nodeport-affinity",
             "clusterip-affinity-times-out",
             "clusterip-affinity",
@@ -474,6 +507,7 @@ FAULTS = (
         "all Services lead to Pods that are not ready, too (publishNotReadyAddresses)",
         field_changed("publishNotReadyAddresses", "", True),
         noticed_by=(
+            "headless-only-ready",
             "services-readiness-decides",
             "nodeport-selector-ready",
             "troubleshooting-not-ready",
@@ -544,7 +578,12 @@ FAULTS = (
             service(clusterIP="None"),
             lambda spec: spec.get("clusterIP") != "None",
         ),
-        noticed_by=("services-headless-without-port", "myths-no-port", "troubleshooting-headless"),
+        noticed_by=(
+            "kube-proxy-headless",
+            "services-headless-without-port",
+            "myths-no-port",
+            "troubleshooting-headless",
+        ),
         unaffected=("services-dns-names",),
     ),
     Fault(

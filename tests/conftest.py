@@ -1,6 +1,6 @@
 """What all tests share: pages as arguments, tests that need a cluster and who may use it when, fences not run.
 
-With pytest-xdist (-n 4 --dist loadgroup) tests share a cluster at the same time: each has a namespace of its own. A
+With pytest-xdist (-n 3 --dist loadgroup) tests share a cluster at the same time: each has a namespace of its own. A
 test that is marked `disturbs` has the cluster to itself.
 """
 

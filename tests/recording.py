@@ -81,7 +81,7 @@ class Recorder:
             worst = max(ran, key=lambda each: ("passed", "skipped", "failed").index(each.outcome))
             seconds = round(sum(each.seconds for each in ran), 1)
             new[claim.id] = {mode: Result(worst.outcome, claim.digest, kubernetes, when, seconds, worst.reason)}
-        results.write(self._file, results.merge(results.read(self._file), new, {claim.id for claim in claims}))
+        results.update(self._file, new, {claim.id for claim in claims})
 
 
 def _key(item: pytest.Item) -> tuple[str, str] | None:

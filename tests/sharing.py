@@ -1,4 +1,4 @@
-"""Who uses a cluster when: many tests at once, or one that disturbs the others alone."""
+"""Who uses a cluster, or this machine, when: many tests at once, or one that disturbs the others alone."""
 
 import fcntl
 import os
@@ -19,3 +19,14 @@ def turn(kubeconfig: Path, alone: bool) -> Iterator[None]:
     with kubeconfig.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)  # closing the file gives it back
         yield
+
+
+@contextmanager
+def only_one_on_this_machine() -> Iterator[None]:
+    """Wait until no other test is in such a block, whatever its cluster: this one takes much of the machine."""
+    folder = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # which gives it back

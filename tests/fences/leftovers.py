@@ -75,15 +75,20 @@ class Cluster:
             and resource.name not in _BY_ITSELF
         ]
 
-    def things(self, from_cache: bool = False) -> Things:
+    def revision(self) -> str:
+        """Which state the cluster has now, for `things`."""
+        namespaces = self._read("/api/v1/namespaces", limit=1)
+        return str(namespaces["metadata"]["resourceVersion"])
+
+    def things(self, revision: str = "") -> Things:
         """All objects but those that have an owner, which go with it, and those that Kubernetes makes itself.
 
-        Takes about 0.2 s, and half of that from the API server's cache, which may be some milliseconds
-        behind.
+        Takes about 0.2 s. With `revision`, as they were then; raises `ApiException` when that has been five minutes ago
+        or so, since etcd forgets.
         """
         things: Things = {}
         for resource in self._listed:
-            for item in self._list(resource, from_cache):
+            for item in self._list(resource, revision):
                 metadata = item["metadata"]
                 namespace = metadata.get("namespace", "")
                 heartbeat = resource.name == "leases" and namespace.startswith("kube-")
@@ -105,9 +110,12 @@ class Cluster:
         deadline = time.monotonic() + DEADLINE
         while True:
             things = self.things()
-            if time.monotonic() > deadline or not any(state.leaving for state in things.values()):
+            leaving = [thing for thing, state in things.items() if state.leaving]
+            if time.monotonic() > deadline or not leaving:
                 return things
-            time.sleep(0.2)
+            for thing in leaving:
+                while self._is_there(thing) and time.monotonic() < deadline:
+                    time.sleep(0.2)
 
     def settle(self, before: Things) -> dict[Thing, str]:
         """What differs from `before` once the cluster is at rest, each with what happened to it."""
@@ -128,6 +136,13 @@ class Cluster:
                 self._reset(thing, json.loads(before[thing].node))
         return self.settle(before) if differences else {}
 
+    def _is_there(self, thing: Thing) -> bool:
+        try:
+            self._read(thing.path)
+        except NotFoundError:
+            return False
+        return True
+
     def _is_of_others(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._others)
 
@@ -138,10 +153,10 @@ class Cluster:
         patch = {"metadata": {"labels": labels}, "spec": spec}
         self._api.request("patch", node.path, body=patch, content_type="application/merge-patch+json", serialize=False)
 
-    def _list(self, resource: Any, from_cache: bool) -> list[dict[str, Any]]:
+    def _list(self, resource: Any, revision: str) -> list[dict[str, Any]]:
         accept = "application/json" if resource.kind == "Node" else _METADATA_ONLY
-        version = "0" if from_cache else None
-        answer = self._read(resource.path(), header_params={"Accept": accept}, resource_version=version)
+        then = {"resource_version": revision, "resource_version_match": "Exact"} if revision else {}
+        answer = self._read(resource.path(), header_params={"Accept": accept}, **then)
         return answer["items"] or []
 
     def _read(self, path: str, **parameters: Any) -> dict[str, Any]:

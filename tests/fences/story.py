@@ -1,8 +1,10 @@
 """Runs a page: its fences from top to bottom, in one Python session, one shell and one folder."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from kubernetes.client import ApiException
 from pytest_examples import EvalExample
 
 from fences.console import Shell, run_console
@@ -38,7 +40,7 @@ class Story:
         self._shell = Shell(self._folder, folder / "console")
         self._placeholders = Placeholders()
         self._before: Things | None = None
-        self._made_by: dict[Thing, Fence] = {}
+        self._revisions: list[tuple[Fence, str]] = []  # how the cluster was after each fence
 
     def run_until(self, fence: Fence, eval_example: EvalExample, capture: pytest.CaptureFixture[str]) -> None:
         """Run a fence, and first those above it that have not run yet. After the last, nothing may be left.
@@ -83,8 +85,7 @@ class Story:
         else:
             update = eval_example.update_examples
             rewrite(fence, run_console(fence, self._shell, self._placeholders, update), eval_example)
-        differences = compare(before, self._cluster.things(from_cache=True))
-        self._made_by = {thing: self._made_by.get(thing, fence) for thing in differences}
+        self._revisions.append((fence, self._cluster.revision()))
 
     def _namespace(self, before: Things) -> str:
         """The page's own namespace, if it has made one by now."""
@@ -92,12 +93,24 @@ class Story:
         return made.pop() if len(made) == 1 else "default"
 
     def _check_leftovers(self, before: Things) -> None:
-        problems = [
-            f"{self._made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on"
-            for thing, what in self._cluster.settle(before).items()
-        ]
-        if problems:
-            raise FenceError("\n".join(problems))
+        if not (left := self._cluster.settle(before)):
+            return
+        made_by = self._made_by(before)
+        raise FenceError(
+            "\n".join(
+                f"{made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on"
+                for thing, what in left.items()
+            )
+        )
+
+    def _made_by(self, before: Things) -> dict[Thing, Fence]:
+        """After which fence each thing was another for the first time, as far as the cluster remembers."""
+        made_by: dict[Thing, Fence] = {}
+        for fence, revision in self._revisions:
+            with contextlib.suppress(ApiException):
+                differences = compare(before, self._cluster.things(revision))
+                made_by = {thing: made_by.get(thing, fence) for thing in differences}
+        return made_by
 
     def close(self) -> None:
         """End the shell and put the cluster back, so that the next page finds it as this one did.

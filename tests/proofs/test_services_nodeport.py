@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from kubernetes import client
 
+import sharing
 from proofs import proof
 from proofs.chance import ALPHA, p_of_even_spread
 from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, spread, wait_for
@@ -318,9 +319,10 @@ def test_what_becomes_of_ports_when_the_range_is_full_or_changed(world: World) -
     the API server itself, and is asked, looked at, deleted and made anew.
     """
     name, ports = f"ranges-{world.namespace.removeprefix('proof-')}", "30000-30031"
-    with Cluster.up(
-        name, nodes=1, proxy_mode=world.mode, load_balancer=False, service_node_port_range=ports
-    ) as cluster:
+    with (
+        sharing.only_one_on_this_machine(),  # one more cluster is what an account's inotify instances allow by default
+        Cluster.up(name, nodes=1, proxy_mode=world.mode, load_balancer=False, service_node_port_range=ports) as cluster,
+    ):
         (node,) = cluster.nodes
         upper, lower = made(cluster, "upper", count=16), made(cluster, "lower", count=15)
         assert set(upper) == set(range(30016, 30032))
