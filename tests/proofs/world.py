@@ -209,11 +209,16 @@ def outside_failure(url: str, seconds: float = 1) -> str:
 
 
 def wait_for(what: Callable[[], _T | None], complaint: str, seconds: float = PATIENCE_SECONDS) -> _T:
-    """Poll until something is there (true) and return it; fails after `seconds` with the complaint and what it was."""
+    """Poll until something is there (true) and return it; fails after `seconds` with the complaint and what it was.
+
+    More and more seldom: looking at a Pod 20 times a second costs as much processor time as starting it.
+    """
     deadline = time.monotonic() + seconds
+    pause = 0.05
     while not (value := what()):
         assert time.monotonic() < deadline, f"not so within {seconds:.0f} s: {complaint}; last seen: {value!r}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.3)
     return value
 
 
