@@ -17,6 +17,8 @@ from throwaway import Cluster
 ROOT = Path(__file__).parents[1]
 _PROVES = "proves"
 """The property of a report that says of which proof it is."""
+NOT_REACHED = "not reached"
+"""The property of the report of a fence that was not run, since one above it on its page failed."""
 
 
 @dataclass
@@ -56,11 +58,10 @@ class Recorder:
         if report.failed:
             ran.outcome = "failed"
         elif report.skipped and ran.outcome == "passed" and isinstance(report.longrepr, tuple):
-            reason = report.longrepr[2].removeprefix("Skipped: ")
-            if reason.startswith("not run: "):  # since an earlier fence of the page failed: nothing was shown
-                ran.outcome = "failed"
+            if any(name == NOT_REACHED for name, _ in report.user_properties):
+                ran.outcome = "failed"  # nothing was shown
             else:
-                ran.outcome, ran.reason = "skipped", reason
+                ran.outcome, ran.reason = "skipped", report.longrepr[2].removeprefix("Skipped: ")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results, but for workers, which have a part of them."""

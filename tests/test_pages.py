@@ -18,6 +18,7 @@ import pytest
 from pytest_examples import EvalExample
 
 import neighbours
+import recording
 import sharing
 import throwaway
 from fences.console import read_commands
@@ -104,12 +105,14 @@ def test_fence(
     proxy_mode: str,
     eval_example: EvalExample,
     capfd: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     try:
         story_of(fence.path).run_until(fence, eval_example, capfd)
     except FenceError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     except EarlierFenceFailed as earlier:
+        record_property(recording.NOT_REACHED, str(earlier))
         raise pytest.skip.Exception(str(earlier)) from None
     if reason := fence.why_not_run(proxy_mode):
         pytest.skip(reason)
