@@ -114,12 +114,12 @@ def node_addresses(core: client.CoreV1Api) -> dict[str, str]:
 
 
 def ask(url: str) -> str:
-    """What is answered, over a connection of its own; "nobody" if nothing comes within a second."""
+    """What is answered, over a connection of its own; "nobody" if nothing comes within a second, else the error."""
     try:
         with urlopen(url, timeout=1) as answer:
             return str(answer.read().decode())
-    except OSError:
-        return "nobody"
+    except OSError as error:
+        return "nobody" if "timed out" in str(error) else str(error)
 
 
 def ask_often(url: str, times: int) -> set[str]:
@@ -134,7 +134,7 @@ def ask_often(url: str, times: int) -> set[str]:
 
 def ask_in_pod(pod: str, url: str, times: int) -> str:
     """The different answers that a Pod gets to so many connections."""
-    one = f"curl -s --max-time 1 '{url}' || echo nobody; echo"
+    one = f"curl -s --max-time 1 '{url}' || echo $? | sed s/28/nobody/"  # 28: the time is up
     loop = f"for i in $(seq {times}); do answer=$({one}); echo $answer; [ $answer = nobody ] && break; done; true"
     run = client.CoreV1Api().connect_get_namespaced_pod_exec
     told = stream(run, pod, NAMESPACE, command=["sh", "-c", loop], stdout=True, stderr=True)

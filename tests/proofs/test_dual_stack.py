@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import ip_address
+from itertools import cycle
 from typing import Any
 
 from proofs import proof
@@ -32,12 +33,6 @@ def node_addresses(world: World) -> list[list[str]]:
     return [[each.address for each in node.status.addresses if each.type == "InternalIP"] for node in nodes]
 
 
-def slices(world: World, service: str) -> list[Any]:
-    """The EndpointSlices of a Service, as the API has them."""
-    label = f"kubernetes.io/service-name={service}"
-    return list(world.discovery.list_namespaced_endpoint_slice(world.namespace, label_selector=label).items)
-
-
 def _wait_until_answered(world: World, where: str, pod: str) -> None:
     wait_for(lambda: world.ask(where) == [pod], f"{pod} answers at {where}")
 
@@ -46,9 +41,12 @@ def _wait_until_answered_outside(where: str) -> None:
     wait_for(lambda: answers(where), f"{where} answers")
 
 
-def dns(world: World, name: str, kind: str) -> list[str]:
-    """What DNS has for a name of the proof's own namespace."""
-    return world.run(f"dig +short {name}.{world.namespace}.svc.cluster.local {kind}").split()
+def dns(world: World, name: str, kind: str, option: str = "") -> list[str]:
+    """What DNS has for a name of the proof's own namespace.
+
+    It remembers an answer for 30 seconds, but not for a question with another option of dig's.
+    """
+    return world.run(f"dig +short {option} {name}.{world.namespace}.svc.cluster.local {kind}").split()
 
 
 @proof("dual-nodes-and-pods", needs=("dual-stack",), control="A Node or Pod would have addresses of one family only.")
@@ -115,7 +113,7 @@ def test_a_service_of_one_family_has_slices_of_that_family_only(world: World) ->
     def found(service: str) -> dict[str, list[str]]:
         return {
             each.address_type: [address for endpoint in each.endpoints or () for address in endpoint.addresses]
-            for each in slices(world, service)
+            for each in world.slices(service)
         }
 
     expected = {name: {family: [own[family]] for family in asked} for name, asked in wanted.items()}
@@ -215,7 +213,14 @@ def test_a_headless_service_answers_with_both_and_changes_its_family(world: Worl
     wait_for(lambda: (dns(world, "echo", "A"), dns(world, "echo", "AAAA")) == ([four], [six]), "DNS has both")
     changed = world.patch("echo", ipFamilyPolicy="SingleStack", ipFamilies=["IPv6"])
     assert changed.spec.ip_families == ["IPv6"]
-    wait_for(lambda: (dns(world, "echo", "A"), dns(world, "echo", "AAAA")) == ([], [six]), "DNS has IPv6 only")
+    wait_for(lambda: [each.address_type for each in world.slices("echo")] == ["IPv6"], "the slice of IPv4 is gone")
+    options = cycle(("+cdflag", "+dnssec", "+cdflag +dnssec"))
+
+    def has_ipv6_only() -> bool:
+        option = next(options)
+        return (dns(world, "echo", "A", option), dns(world, "echo", "AAAA", option)) == ([], [six])
+
+    wait_for(has_ipv6_only, "DNS has IPv6 only")
     world.service("other", ipFamilyPolicy=DUAL)
     assert "(422)" in _refusal_of_patch(world, "other", ipFamilyPolicy="SingleStack", ipFamilies=["IPv6"])
 

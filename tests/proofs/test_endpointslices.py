@@ -2,29 +2,21 @@
 
 import json
 import re
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from kubernetes import client
 
 from proofs import proof
-from proofs.world import POD_PORT, Pod, World, wait_for
+from proofs.world import POD_PORT, SERVICE_NAME, Pod, World, wait_for
 
 HTTP = "http://echo/hostname"
-LABEL = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-
-
-def slices(world: World, service: str = "echo") -> list[Any]:
-    """The EndpointSlices of a Service."""
-    return list(
-        world.discovery.list_namespaced_endpoint_slice(world.namespace, label_selector=f"{LABEL}={service}").items
-    )
 
 
 def sizes(world: World, service: str = "echo") -> list[int]:
     """How many endpoints each slice of a Service has, the smallest one first."""
-    return sorted(len(each.endpoints or ()) for each in slices(world, service))
+    return sorted(len(each.endpoints or ()) for each in world.slices(service))
 
 
 def hollow(world: World, name: str, count: int, port: int = POD_PORT, **labels: str) -> None:
@@ -51,21 +43,10 @@ def hollow(world: World, name: str, count: int, port: int = POD_PORT, **labels: 
         world.core.patch_namespaced_pod_status(made, world.namespace, {"status": status})
 
 
-def by_hand(world: World, name: str = "", labels: dict[str, str] | None = None, **fields: Any) -> tuple[Any, str]:
-    """Write an EndpointSlice of IPv4 addresses at the Pods' port; returns it, and the API server's warning."""
-    own = {
-        "metadata": {"name": name or "own", "labels": {LABEL: "echo"} if labels is None else labels},
-        "addressType": "IPv4",
-        "ports": [{"port": POD_PORT}],
-    } | fields
-    made, _, headers = world.discovery.create_namespaced_endpoint_slice_with_http_info(world.namespace, own)
-    return made, headers.get("Warning", "")
-
-
-def refused(world: World, **fields: Any) -> str:
-    """What the API server says when it refuses an EndpointSlice by hand; "" if it takes it."""
+def refused(world: World, *addresses: str) -> str:
+    """What the API server says when it refuses an EndpointSlice of these addresses; "" if it takes it."""
     try:
-        by_hand(world, "refused", {}, **fields)
+        world.endpoint_slice("nobody", POD_PORT, *addresses, name="refused")
     except client.ApiException as error:
         assert error.status == 422
         return str(json.loads(error.body)["message"])
@@ -107,9 +88,9 @@ def test_the_101st_endpoint_begins_another_slice(world: World) -> None:
 @proof("endpointslices-by-hand-thousand", control="The slice of 1001 would be taken, as that of 1000 is.")
 def test_a_slice_by_hand_may_have_a_thousand_endpoints(world: World) -> None:
     """Writes a slice of 1000 endpoints, and one of 1001."""
-    endpoints = [{"addresses": [f"198.51.{number // 250}.{number % 250 + 1}"]} for number in range(1001)]
-    assert refused(world, endpoints=endpoints[:1000]) == ""
-    assert "must have at most 1000 items" in refused(world, endpoints=endpoints)
+    addresses = [f"198.51.{number // 250}.{number % 250 + 1}" for number in range(1001)]
+    assert refused(world, *addresses[:1000]) == ""
+    assert "must have at most 1000 items" in refused(world, *addresses)
 
 
 @proof(
@@ -121,7 +102,7 @@ def test_each_set_of_ports_has_its_slice(world: World) -> None:
     world.service(publishNotReadyAddresses=True, ports=[{"port": 80, "targetPort": "web"}])
 
     def found() -> list[tuple[int, int]]:
-        return sorted((each.ports[0].port, len(each.endpoints)) for each in slices(world) if each.ports)
+        return sorted((each.ports[0].port, len(each.endpoints)) for each in world.slices("echo") if each.ports)
 
     hollow(world, "one", 2, port=8080)
     wait_for(lambda: found() == [(8080, 2)], "one slice has both")
@@ -146,13 +127,13 @@ def test_the_controller_mends_its_slices(world: World) -> None:
     hollow(world, "pod", 1)
     world.service(publishNotReadyAddresses=True)
     wait_for(lambda: sizes(world) == [1], "the Pod is listed")
-    (own,) = slices(world)
+    (own,) = world.slices("echo")
     patched = world.discovery.patch_namespaced_endpoint_slice(own.metadata.name, world.namespace, {"endpoints": []})
     assert not patched.endpoints
     wait_for(lambda: sizes(world) == [1], "it is listed again")
     world.discovery.delete_namespaced_endpoint_slice(own.metadata.name, world.namespace)
     wait_for(lambda: sizes(world) == [1], "there is a slice again")
-    assert slices(world)[0].metadata.uid != own.metadata.uid
+    assert world.slices("echo")[0].metadata.uid != own.metadata.uid
 
 
 @proof(
@@ -166,13 +147,13 @@ def test_slices_of_the_controller_go_with_the_service(world: World) -> None:
     service = world.service()
     owner = {"apiVersion": "v1", "kind": "Service", "name": "echo", "uid": service.metadata.uid}
     wait_for(lambda: sizes(world) == [0], "the controller's is there")
-    endpoints = [{"addresses": ["198.51.100.1"]}]
-    by_hand(world, endpoints=endpoints)
-    metadata = {"name": "owned", "labels": {LABEL: "echo"}, "ownerReferences": [owner]}
-    by_hand(world, metadata=metadata, endpoints=endpoints)
-    assert len(slices(world)) == 3
+    world.endpoint_slice("echo", POD_PORT, "198.51.100.1", name="own")
+    world.endpoint_slice("echo", POD_PORT, "198.51.100.1", name="owned", ownerReferences=[owner])
+    assert len(world.slices("echo")) == 3
     world.core.delete_namespaced_service("echo", world.namespace)
-    wait_for(lambda: [each.metadata.name for each in slices(world)] == ["own"], "the one without an owner is left")
+    wait_for(
+        lambda: [each.metadata.name for each in world.slices("echo")] == ["own"], "the one without an owner is left"
+    )
 
 
 @proof(
@@ -184,16 +165,15 @@ def test_slices_of_the_controller_go_with_the_service(world: World) -> None:
 def test_what_makes_a_slice_one_of_a_services(world: World) -> None:
     """Writes slices without the label, with a port of another name, and with another number than targetPort."""
     (pod,) = world.pods(labels={"app": "somebody"})
-    endpoints = [{"addresses": [pod.address]}]
     world.service("unlabelled", selector=None)
     world.service("named", selector=None, ports=[{"name": "http", "port": 80}])
     world.service("other-number", selector=None, ports=[{"port": 80, "targetPort": 9}])
-    by_hand(world, "unlabelled", {}, endpoints=endpoints)
-    by_hand(world, "named", {LABEL: "named"}, endpoints=endpoints)
-    by_hand(world, "other-number", {LABEL: "other-number"}, endpoints=endpoints)
+    world.endpoint_slice("unlabelled", POD_PORT, pod.address, name="unlabelled", labels={})
+    world.endpoint_slice("named", POD_PORT, pod.address, name="named")
+    world.endpoint_slice("other-number", POD_PORT, pod.address)
     wait_for(lambda: world.ask("http://other-number/hostname") == [pod.name], "the slice's number counts")
     for name, mended in (
-        ("unlabelled", {"metadata": {"labels": {LABEL: "unlabelled"}}}),
+        ("unlabelled", {"metadata": {"labels": {SERVICE_NAME: "unlabelled"}}}),
         ("named", {"ports": [{"name": "http", "port": POD_PORT}]}),
     ):
         wait_for(partial(is_refused, world, name), "nobody is behind the Service")
@@ -207,11 +187,11 @@ def test_a_slice_by_hand_beside_the_controllers(world: World) -> None:
     (pod,) = world.pods()
     (other,) = world.pods("other")
     world.service()
-    made, _ = by_hand(world, endpoints=[{"addresses": [other.address]}])
+    made, _ = world.endpoint_slice("echo", POD_PORT, other.address, name="own")
     wait_for(lambda: set(world.ask(HTTP, 20)) == {pod.name, other.name}, "both answer")
     world.core.patch_namespaced_pod(pod.name, world.namespace, {"metadata": {"labels": {"app": "not-any-more"}}})
     wait_for(lambda: set(world.ask(HTTP, 20)) == {other.name}, "the controller has written, and one is left")
-    (still,) = [each for each in slices(world) if each.metadata.name == "own"]
+    (still,) = [each for each in world.slices("echo") if each.metadata.name == "own"]
     assert still.metadata.resource_version == made.metadata.resource_version
 
 
@@ -230,14 +210,14 @@ def test_some_addresses_are_refused(world: World) -> None:
         ("224.0.0.1", "multicast"),
         ("2001:db8::1", "must be an IPv4 address"),
     ):
-        assert why in refused(world, endpoints=[{"addresses": [address]}])
-    assert refused(world, endpoints=[{"addresses": ["198.51.100.1"]}]) == ""
-    own, _ = by_hand(world, endpoints=[])
+        assert why in refused(world, address)
+    assert refused(world, "198.51.100.1") == ""
+    own, _ = world.endpoint_slice("echo", POD_PORT, name="own")
     try:
         world.discovery.patch_namespaced_endpoint_slice("own", world.namespace, {"addressType": "IPv6"})
     except client.ApiException as error:
         assert "field is immutable" in json.loads(error.body)["message"]
-    assert slices(world)[0].address_type == own.address_type == "IPv4"
+    assert world.slices("echo")[0].address_type == own.address_type == "IPv4"
 
 
 @proof(
@@ -250,11 +230,9 @@ def test_host_names_are_deprecated_and_of_no_use(world: World) -> None:
     world.service("by-name", selector=None)
     world.service("by-address", selector=None)
     name = f"{pod.address.replace('.', '-')}.{world.namespace}.pod.cluster.local"
-    label = {LABEL: "by-name"}
-    _, warning = by_hand(world, "by-name", label, addressType="FQDN", endpoints=[{"addresses": [name]}])
+    _, warning = world.endpoint_slice("by-name", POD_PORT, name, kind="FQDN")
     assert "FQDN endpoints are deprecated" in warning
-    label = {LABEL: "by-address"}
-    _, warning = by_hand(world, "by-address", label, endpoints=[{"addresses": [pod.address]}])
+    _, warning = world.endpoint_slice("by-address", POD_PORT, pod.address)
     assert warning == ""
     wait_for(lambda: world.ask("http://by-address/hostname") == [pod.name], "the address answers")
     wait_for(lambda: world.failure("http://by-name/") == "refused", "nobody is behind the name")
@@ -338,25 +316,40 @@ def test_addresses_of_ready_endpoints_are_in_every_nodes_rules(world: World) -> 
 
 @proof(
     "endpointslices-hints-followed",
-    control="The Pod of the client's own Node would answer, too, as it does when the hints are gone.",
+    "endpointslices-hints-all",
+    control="The Pod of the client's own Node would answer, too, as it does when the hints are gone; and it would not"
+    " when its hint alone is gone.",
 )
 def test_kube_proxy_follows_hints_whoever_wrote_them(world: World) -> None:
-    """Writes a slice whose hints keep each Pod for the other Pod's Node, and asks from one of the Nodes."""
+    """Writes a slice whose hints keep each Pod for the other Pod's Node, and asks on one of the Nodes.
+
+    Then takes the hint of that Node's own Pod away, brings it back, and takes both away.
+    """
     (here,) = world.pods("here", node="worker1")
     (there,) = world.pods("there", node="worker2")
     world.service(selector=None)
-    endpoints = [
-        {"addresses": [pod.address], "nodeName": pod.node, "hints": {"forNodes": [{"name": other.node}]}}
-        for pod, other in ((here, there), (there, here))
+    plain = [{"addresses": [pod.address], "nodeName": pod.node} for pod in (here, there)]
+    hinted = [
+        endpoint | {"hints": {"forNodes": [{"name": other.node}]}}
+        for endpoint, other in zip(plain, (there, here), strict=True)
     ]
-    by_hand(world, endpoints=endpoints)
     toolbox = world.toolbox("worker1").name
-    wait_for(lambda: world.ask(HTTP, 20, toolbox) == [there.name] * 20, "the other Node's Pod answers alone")
-    assert world.ask(HTTP, 20, toolbox) == [there.name] * 20
-    for endpoint in endpoints:
-        del endpoint["hints"]
-    world.discovery.patch_namespaced_endpoint_slice("own", world.namespace, {"endpoints": endpoints})
-    wait_for(lambda: set(world.ask(HTTP, 20, toolbox)) == {here.name, there.name}, "without hints both answer")
+
+    def change(endpoints: Sequence[object]) -> None:
+        world.discovery.patch_namespaced_endpoint_slice("own", world.namespace, {"endpoints": endpoints})
+
+    def answered() -> set[str]:
+        return set(world.ask(HTTP, 20, toolbox))
+
+    world.endpoint_slice("echo", POD_PORT, *hinted, name="own")
+    wait_for(lambda: answered() == {there.name}, "the other Node's Pod answers alone")
+    assert answered() == {there.name}
+    change([plain[0], hinted[1]])
+    wait_for(lambda: answered() == {here.name, there.name}, "with one hint both answer")
+    change(hinted)
+    wait_for(lambda: answered() == {there.name}, "with both it answers alone again")
+    change(plain)
+    wait_for(lambda: answered() == {here.name, there.name}, "without hints both answer")
 
 
 @proof(
@@ -378,16 +371,16 @@ def test_endpoints_by_hand_are_copied_into_a_slice(world: World) -> None:
     for name, labels in (("not", skip), ("echo", {})):
         endpoints = {"metadata": {"name": name, "labels": labels}, "subsets": subsets}
         world.core.create_namespaced_endpoints(world.namespace, endpoints)
-    (mirrored,) = wait_for(lambda: slices(world), "there is a slice")
+    (mirrored,) = wait_for(lambda: world.slices("echo"), "there is a slice")
     assert mirrored.metadata.labels[MANAGED_BY] == "endpointslicemirroring-controller.k8s.io"
     wait_for(lambda: world.ask(HTTP) == [pod.name], "the Service answers")
     many = [{"ip": f"198.51.100.{number}"} for number in range(1, 151)]
     world.core.patch_namespaced_endpoints("echo", world.namespace, {"subsets": [{"addresses": many, "ports": [port]}]})
     wait_for(lambda: sum(sizes(world)) == 150, "all are copied")
     assert sizes(world) == [150]
-    assert slices(world, "not") == []
+    assert world.slices("not") == []
     wait_for(lambda: world.core.read_namespaced_endpoints("selects", world.namespace).subsets, "it has Endpoints")
-    by = {each.metadata.labels[MANAGED_BY] for each in slices(world, "selects")}
+    by = {each.metadata.labels[MANAGED_BY] for each in world.slices("selects")}
     assert by == {"endpointslice-controller.k8s.io"}
     world.core.delete_namespaced_endpoints("echo", world.namespace)
-    wait_for(lambda: slices(world) == [], "the copy goes with the Endpoints")
+    wait_for(lambda: world.slices("echo") == [], "the copy goes with the Endpoints")

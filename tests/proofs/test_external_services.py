@@ -19,10 +19,9 @@ from cryptography.x509.oid import NameOID
 from kubernetes import client
 
 from proofs import proof
-from proofs.world import POD_PORT, World, answers, outside, wait_for
+from proofs.world import POD_PORT, SERVICE_NAME, World, answers, outside, wait_for
 from throwaway import CommandFailedError
 
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
@@ -109,17 +108,6 @@ def certify(host: str) -> tuple[str, str]:
     return certificate.public_bytes(pem).decode(), secret.decode()
 
 
-def write_slice(world: World, service: str, port: dict[str, Any], *endpoints: dict[str, Any], **metadata: Any) -> str:
-    """Write an EndpointSlice of IPv4 addresses by hand; returns its name."""
-    own = {
-        "metadata": {"generateName": f"{service}-", "labels": {SERVICE_NAME: service}} | metadata,
-        "addressType": "IPv4",
-        "ports": [port],
-        "endpoints": list(endpoints),
-    }
-    return str(world.discovery.create_namespaced_endpoint_slice(world.namespace, own).metadata.name)
-
-
 def change_slice(world: World, name: str, **fields: Any) -> None:
     """Change fields of an EndpointSlice."""
     world.discovery.patch_namespaced_endpoint_slice(name, world.namespace, fields)
@@ -183,12 +171,12 @@ def test_a_slice_belongs_to_a_service_by_its_label(world: World) -> None:
     """Writes an EndpointSlice with the Service's name but without the label, asks, adds the label, asks again."""
     (pod,) = world.pods()
     world.service("shop", selector=None)
-    name = write_slice(world, "shop", {"port": POD_PORT}, {"addresses": [pod.address]}, name="shop", labels={})
+    world.endpoint_slice("shop", POD_PORT, pod.address, name="shop", labels={})
     world.service("other", selector=None)
     world.endpoint_slice("other", POD_PORT, pod.address)
     wait_for(lambda: world.ask("http://other/hostname") == [pod.name], "one with the label is used")
     wait_for(lambda: world.failure("http://shop/hostname") == "refused", "one without is not")
-    change_slice(world, name, metadata={"labels": {SERVICE_NAME: "shop"}})
+    change_slice(world, "shop", metadata={"labels": {SERVICE_NAME: "shop"}})
     wait_for(lambda: world.ask("http://shop/hostname") == [pod.name], "then it is")
 
 
@@ -197,12 +185,11 @@ def test_port_names_of_service_and_slice_must_agree(world: World) -> None:
     """Gives the Service's port a name and the slice's none, asks, gives the slice's the same name, asks again."""
     (pod,) = world.pods()
     world.service("shop", selector=None, ports=[{"name": "web", "port": 80}, {"name": "spare", "port": 81}])
-    name = write_slice(world, "shop", {"port": POD_PORT}, {"addresses": [pod.address]})
-    spare = {"name": "spare", "port": POD_PORT}
-    write_slice(world, "shop", spare, {"addresses": [pod.address]})
+    world.endpoint_slice("shop", POD_PORT, pod.address, name="shop")
+    world.endpoint_slice("shop", {"name": "spare", "port": POD_PORT}, pod.address)
     wait_for(lambda: world.ask("http://shop:81/hostname") == [pod.name], "the port of one name answers")
     assert world.failure("http://shop/hostname") == "refused"
-    change_slice(world, name, ports=[{"name": "web", "port": POD_PORT}])
+    change_slice(world, "shop", ports=[{"name": "web", "port": POD_PORT}])
     wait_for(lambda: world.ask("http://shop/hostname") == [pod.name], "so does the other one")
 
 
@@ -214,20 +201,19 @@ def test_an_endpoint_is_ready_unless_the_slice_says_otherwise(world: World) -> N
     """Writes a slice without conditions, asks, says `ready: false` in it, and asks again."""
     near, far = world.pods(count=2)
     world.service("shop", selector=None)
-    both = [{"addresses": [near.address]}, {"addresses": [far.address]}]
-    name = write_slice(world, "shop", {"port": POD_PORT}, *both)
+    world.endpoint_slice("shop", POD_PORT, near.address, far.address, name="shop")
     wait_for(lambda: set(world.ask("http://shop/hostname", 20)) == {near.name, far.name}, "both answer")
-    both[1] |= {"conditions": {"ready": False}}  # type: ignore[dict-item]
-    change_slice(world, name, endpoints=both)
+    unready = {"addresses": [far.address], "conditions": {"ready": False}}
+    change_slice(world, "shop", endpoints=[{"addresses": [near.address]}, unready])
     wait_for(lambda: world.ask("http://shop/hostname", 20) == [near.name] * 20, "one alone answers")
 
 
 @proof("external-nobody-checks", control="Connections would not fail once Kubernetes had noticed.")
 def test_nobody_checks_whether_an_address_of_a_slice_answers(world: World) -> None:
-    """Writes a slice with a Pod's address and one at which nobody listens, and asks 40 times."""
+    """Writes a slice with the addresses of a Pod and of a Node, where nobody listens at that port; asks 40 times."""
     (pod,) = world.pods()
     world.service("shop", selector=None)
-    dead = world.toolbox().address
+    dead = world.nodes["worker1"]
     world.endpoint_slice("shop", POD_PORT, pod.address, dead)
     url = "http://shop/hostname"
     wait_for(lambda: set(world.ask(url, 20)) == {pod.name, ""}, "some connections fail")
@@ -262,14 +248,8 @@ def test_a_slice_of_names_is_taken_and_not_used(world: World) -> None:
     world.service("by-address", selector=None)
     world.endpoint_slice("by-address", POD_PORT, pod.address)
     world.service("by-name", selector=None)
-    own = {
-        "metadata": {"generateName": "by-name-", "labels": {SERVICE_NAME: "by-name"}},
-        "addressType": "FQDN",
-        "ports": [{"port": 80}],
-        "endpoints": [{"addresses": [f"by-address.{domain}"]}],
-    }
-    _, _, headers = world.discovery.create_namespaced_endpoint_slice_with_http_info(world.namespace, own)
-    assert "FQDN endpoints are deprecated" in headers["Warning"]
+    _, warning = world.endpoint_slice("by-name", 80, f"by-address.{domain}", kind="FQDN")
+    assert "FQDN endpoints are deprecated" in warning
     wait_for(lambda: world.ask(f"http://by-address.{domain}/hostname") == [pod.name], "the name leads to the Pod")
     wait_for(lambda: world.failure("http://by-name/hostname") == "refused", "the Service does not")
 
@@ -301,18 +281,16 @@ def test_a_slice_outlives_its_service_unless_it_is_owned(world: World) -> None:
     world.service("free", selector=None)
     service = world.service("owner", selector=None)
     owner = {"apiVersion": "v1", "kind": "Service", "name": "owner", "uid": service.metadata.uid}
-    where = {"addresses": [pod.address]}
-    labels = {SERVICE_NAME: "owner"}
-    owned = write_slice(world, "owner", {"port": POD_PORT}, where, labels=labels, ownerReferences=[owner])
-    free = write_slice(world, "free", {"port": POD_PORT}, where)
+    world.endpoint_slice("owner", POD_PORT, pod.address, name="owned", ownerReferences=[owner])
+    world.endpoint_slice("free", POD_PORT, pod.address, name="free")
     for name in ("free", "owner"):
         world.core.delete_namespaced_service(name, world.namespace)
 
     def left() -> set[str]:
         return {each.metadata.name for each in world.discovery.list_namespaced_endpoint_slice(world.namespace).items}
 
-    wait_for(lambda: owned not in left(), "the one with an owner goes")
-    assert left() == {free}
+    wait_for(lambda: "owned" not in left(), "the one with an owner goes")
+    assert left() == {"free"}
     world.toolbox()
     for name in ("free", "owner"):
         world.service(name, selector=None)
@@ -329,12 +307,12 @@ def test_a_selector_that_is_added_later_adds_its_pods(world: World) -> None:
     (pod,) = world.pods()
     with server_outside() as server:
         world.service("shop", selector=None)
-        own = write_slice(world, "shop", {"port": server.server_port}, {"addresses": [server.address]})
+        world.endpoint_slice("shop", server.server_port, server.address, name="own")
         url = "http://shop/hostname"
         wait_for(lambda: world.ask(url, 5) == ["from outside"] * 5, "the server answers")
         world.patch("shop", selector={"app": "echo"})
         wait_for(lambda: set(world.ask(url, 30)) == {"from outside", pod.name}, "both answer")
-        world.discovery.delete_namespaced_endpoint_slice(own, world.namespace)
+        world.discovery.delete_namespaced_endpoint_slice("own", world.namespace)
         wait_for(lambda: world.ask(url, 20) == [pod.name] * 20, "the Pod alone answers")
 
 

@@ -188,7 +188,7 @@ def test_the_order_of_the_addresses_changes(world: World) -> None:
 def test_a_client_can_try_the_next_address(world: World) -> None:
     """Makes two Services for one address that answers and one that refuses, one headless; asks both by curl."""
     (pod,) = world.pods()
-    dead = world.toolbox().address
+    dead = world.nodes["worker1"]  # where nobody listens at this port
     headless(world, selector=None, ports=[{"port": POD_PORT}])
     world.service("other", selector=None, ports=[{"port": POD_PORT}])
     for name in ("echo", "other"):
@@ -206,13 +206,7 @@ def test_a_client_can_try_the_next_address(world: World) -> None:
 def test_without_a_selector_dns_answers_what_the_slice_says(world: World) -> None:
     """Writes an EndpointSlice with a named and an unnamed address for a headless Service, and asks DNS."""
     headless(world, "db", selector=None)
-    own = {
-        "metadata": {"generateName": "db-", "labels": {"kubernetes.io/service-name": "db"}},
-        "addressType": "IPv4",
-        "ports": [{"port": 5432}],
-        "endpoints": [{"addresses": ["192.0.2.1"], "hostname": "first"}, {"addresses": ["192.0.2.2"]}],
-    }
-    world.discovery.create_namespaced_endpoint_slice(world.namespace, own)
+    world.endpoint_slice("db", 5432, {"addresses": ["192.0.2.1"], "hostname": "first"}, "192.0.2.2")
     known(world, "db", 2)
     assert looked_up(world, "db") == ["192.0.2.1", "192.0.2.2"]
     assert looked_up(world, "first.db") == ["192.0.2.1"]

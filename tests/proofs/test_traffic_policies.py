@@ -83,6 +83,31 @@ def test_with_local_each_node_shares_among_its_own(world: World) -> None:
 
 
 @proof(
+    "traffic-local-nobody",
+    "traffic-internal-nobody",
+    control="They would be silent, as Nodes without a Pod are while another Node has one that is ready.",
+)
+def test_with_local_all_nodes_refuse_where_no_pod_is_ready(world: World) -> None:
+    """Asks a Service with both policies Local, from outside and in a Pod, while one Node has a ready Pod, then none.
+
+    Another Node has a Pod that is never ready.
+    """
+    (pod,) = world.pods(node="worker1")
+    world.pods("never", node="worker2", labels={"app": "echo"}, ready=False)
+    service = world.service(type="NodePort", externalTrafficPolicy="Local", internalTrafficPolicy="Local")
+    at, toolbox = urls(world, service), world.toolbox("control-plane").name
+    without = ("control-plane", "worker2")
+    wait_for(lambda: asked(at["worker1"], 1) == [pod.name], "the Node of the Pod answers")
+    wait_for(lambda: {outside_failure(at[node]) for node in without} == {"timeout"}, "the others are silent outside")
+    wait_for(lambda: world.failure(HTTP, toolbox) == "timeout", "and inside")
+    world.delete_pod(pod)
+    wait_for(lambda: {outside_failure(url) for url in at.values()} == {"refused"}, "all refuse")
+    wait_for(lambda: world.failure(HTTP, toolbox) == "refused", "and inside")
+    world.patch("echo", externalTrafficPolicy="Cluster")
+    wait_for(lambda: {outside_failure(url) for url in at.values()} == {"refused"}, "so they do with Cluster")
+
+
+@proof(
     "traffic-local-from-inside",
     "traffic-external-not-cluster-ip",
     "traffic-local-other-node",

@@ -1,7 +1,6 @@
 """Proofs of docs/versions.md: what a cluster of one version can show of it."""
 
 import re
-from typing import Any
 
 import pytest
 from kubernetes import client
@@ -15,14 +14,10 @@ from proofs.world import World
 )
 def test_an_address_with_a_leading_zero_is_refused(world: World) -> None:
     """Writes two EndpointSlices: one with an address that has a leading zero, one without it."""
-
-    def written(name: str, address: str) -> Any:
-        own = {"metadata": {"name": name}, "addressType": "IPv4", "endpoints": [{"addresses": [address]}]}
-        return world.discovery.create_namespaced_endpoint_slice(world.namespace, own)
-
-    assert written("good", "10.0.0.1").endpoints[0].addresses == ["10.0.0.1"]
+    made, _ = world.endpoint_slice("good", 80, "10.0.0.1")
+    assert made.endpoints[0].addresses == ["10.0.0.1"]
     with pytest.raises(client.ApiException) as refused:
-        written("bad", "010.0.0.1")
+        world.endpoint_slice("bad", 80, "010.0.0.1")
     assert refused.value.status == 422
     assert "010.0.0.1" in refused.value.body
 

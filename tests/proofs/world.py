@@ -20,6 +20,8 @@ AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 TOOLBOX = "localhost/toolbox:1"
 POD_PORT = 8080
 """Where the Pods of `World.pods` listen, by TCP for HTTP; by UDP at 8081."""
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice belongs to a Service."""
 
 PATIENCE_SECONDS = float(os.environ.get("PROOF_PATIENCE_SECONDS", "60"))
 """For how long a proof waits for what it expects. Less is enough where a proof is to fail, as `./dev mutate` has it."""
@@ -120,21 +122,36 @@ class World:
             self.namespace, {"metadata": {"name": name, **(metadata or {})}, "spec": spec}
         )
 
-    def endpoints(self, service: str) -> dict[str, Any]:
-        """The endpoints of a Service by their address, as EndpointSlices have them."""
-        label = f"kubernetes.io/service-name={service}"
-        slices = self.discovery.list_namespaced_endpoint_slice(self.namespace, label_selector=label).items
-        return {endpoint.addresses[0]: endpoint for each in slices for endpoint in each.endpoints or ()}
+    def slices(self, service: str) -> list[Any]:
+        """The EndpointSlices of a Service, as the API has them."""
+        label = f"{SERVICE_NAME}={service}"
+        return list(self.discovery.list_namespaced_endpoint_slice(self.namespace, label_selector=label).items)
 
-    def endpoint_slice(self, service: str, port: int, *addresses: str) -> None:
-        """Write an EndpointSlice by hand: a Service without a selector leads to these IPv4 addresses at this port."""
+    def endpoints(self, service: str) -> dict[str, Any]:
+        """The endpoints of a Service by their address, as its slices have them."""
+        return {endpoint.addresses[0]: endpoint for each in self.slices(service) for endpoint in each.endpoints or ()}
+
+    def endpoint_slice(
+        self,
+        service: str,
+        port: int | dict[str, Any],
+        *endpoints: str | dict[str, Any],
+        kind: str = "IPv4",
+        **metadata: Any,
+    ) -> tuple[Any, str]:
+        """Write an EndpointSlice by hand: a Service without a selector leads to these endpoints at this port.
+
+        An endpoint is an address, or an entry of the slice's as a whole; so is the port a number or an entry. `kind` is
+        the slice's `addressType`. Returns the slice as the API does, and the API server's warning, "" if there is none.
+        """
         own = {
-            "metadata": {"generateName": f"{service}-", "labels": {"kubernetes.io/service-name": service}},
-            "addressType": "IPv4",
-            "ports": [{"port": port}],
-            "endpoints": [{"addresses": [address]} for address in addresses],
+            "metadata": {"generateName": f"{service}-", "labels": {SERVICE_NAME: service}} | metadata,
+            "addressType": kind,
+            "ports": [{"port": port} if isinstance(port, int) else port],
+            "endpoints": [{"addresses": [each]} if isinstance(each, str) else each for each in endpoints],
         }
-        self.discovery.create_namespaced_endpoint_slice(self.namespace, own)
+        made, _, headers = self.discovery.create_namespaced_endpoint_slice_with_http_info(self.namespace, own)
+        return made, headers.get("Warning", "")
 
     def patch(self, service: str, **spec: Any) -> Any:
         """Change fields of a Service's spec."""
