@@ -31,7 +31,7 @@ def on_nav(nav: Navigation, **_: object) -> None:
     """Note the pages of each part of the navigation."""
     _sections.clear()
     for item in nav.items:
-        _sections.setdefault(item.title if isinstance(item, Section) else "Start", []).extend(_pages(item))
+        _sections.setdefault(item.title if isinstance(item, Section) else "Pages", []).extend(_pages(item))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
