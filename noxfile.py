@@ -97,6 +97,13 @@ def mutate(session: nox.Session) -> None:
         session.run("python", "-m", "mutate", *options, *session.posargs, env={"PYTHONPATH": f"{TOP / 'tests'}"})
 
 
+@nox.session(default=False)
+def new(session: nox.Session) -> None:
+    """Make a page: `./dev new page NAME`."""
+    run = [sys.executable, "-m", "contribute.new_page", *session.posargs]
+    session.run(*run, env={"PYTHONPATH": f"{TOP / 'tests'}"})
+
+
 @nox.session
 def check(session: nox.Session) -> None:
     """Check formats, style, types, links, workflows and locks; needs no cluster."""
@@ -114,6 +121,22 @@ def check(session: nox.Session) -> None:
         session.warn("actionlint needs Go and was not run; a pull request runs it")
     if session.run(*EXPORT, silent=True) != REQUIREMENTS.read_text():
         session.error(f"{REQUIREMENTS.name} differs from uv.lock; run ./dev lock")
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities in what is installed and built, and at the list of licences; asks PyPI and Go."""
+    if not shutil.which("go"):
+        session.error("govulncheck needs Go 1.26; install it")
+    install(session, "audit")
+    session.run("python", "-m", "audit", str(go_tools(session) / "govulncheck"))
+
+
+@nox.session(default=False)
+def licences(session: nox.Session) -> None:
+    """List the Go modules that are shipped, with their licences; with `-- FOLDER` write the texts there."""
+    install(session)
+    session.run("python", "-m", "audit.licences", *session.posargs)
 
 
 @nox.session

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from claims.source import code_of
@@ -14,6 +15,8 @@ REFERENCE = re.compile(r"\[✓\]\(claim:([^)\s]*)\)")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 MODES = ("nftables", "iptables")
 """Proxy modes in which claims are proved."""
+_CAN_FAIL = {"wait_for", "raises"}
+"""Calls that fail where something is not as it should be, as an `assert` does."""
 
 _FENCE = re.compile(r"\s*(?P<ticks>`{3,}|~{3,})(?P<rest>[^`]*)$")
 _PROVES = re.compile(r'\bproves="([^"]*)"')
@@ -124,8 +127,14 @@ def find_fence_proofs(page: Path, root: Path) -> list[Proof]:
     """The fences of a page that prove claims; those for one proxy mode say it, as in `mode="nftables"`."""
     name = str(page.relative_to(root))
     found = []
-    for number, rest in _fences(page.read_text("utf-8")):
+    text = page.read_text("utf-8")
+    for number, rest in _fences(text):
         if proves := _PROVES.search(rest):
+            if not _shows_something(text.split("\n")[number:], rest):
+                raise ClaimError(
+                    f"{name}:{number}: this proof cannot fail, since the page shows nothing that it prints; print what"
+                    " the claim says"
+                )
             mode = _MODE.search(rest)
             found.append(Proof(tuple(proves[1].split()), name, number, mode=mode[1] if mode else ""))
     return found
@@ -160,8 +169,30 @@ def find_tests(file: Path, root: Path) -> list[Proof]:
         if (mode := said.get("mode", "")) not in ("", *MODES):
             raise ClaimError(f"{place}: there is no proxy mode {mode!r}; there are {', '.join(MODES)}")
         code = code_of(function, module, text)
+        if not _can_fail(code):
+            raise ClaimError(
+                f"{place}: {function.name} cannot fail; assert what its control says would be otherwise, or wait_for it"
+            )
         found.append(Proof(claims, name, function.lineno, function.name, " ".join(what.split()), control, mode, code))
     return found
+
+
+def _can_fail(code: str) -> bool:
+    """Whether a test's code asserts anything, or waits for it."""
+    nodes = list(ast.walk(ast.parse(code)))
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    names = {each.id for each in calls if isinstance(each, ast.Name)}
+    names |= {each.attr for each in calls if isinstance(each, ast.Attribute)}
+    asserts = (node for node in nodes if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant))
+    return bool(names & _CAN_FAIL) or any(asserts)
+
+
+def _shows_something(lines: list[str], opening: str) -> bool:
+    """Whether the fence that these lines begin in shows output; `opening` is its own line. YAML may be refused."""
+    inside = list(takewhile(lambda line: not re.match(r"\s*(`{3,}|~{3,})\s*$", line), lines))
+    if "python" in opening:
+        return any("#>" in line for line in inside)
+    return "console" not in opening or any(line.strip() and not re.match(r"\s*[$>] ", line) for line in inside)
 
 
 def pages(root: Path) -> list[Path]:
@@ -187,7 +218,8 @@ def claims_and_proofs(root: Path) -> tuple[list[Claim], list[Proof]]:
     for claim in claims:
         if claim.id not in proved:
             raise ClaimError(
-                f"{claim.place}: the claim {claim.id} has no proof, neither a fence nor one in tests/proofs"
+                f"{claim.place}: the claim {claim.id} has no proof, neither a fence nor one in tests/proofs; write one"
+                f' under @proof("{claim.id}", control=…), as CONTRIBUTING.md shows'
             )
     for proof in proofs:
         if not proof.claims:

@@ -15,7 +15,14 @@ PROVED = '''
 @proof("pods-come-and-go", control="They stay.")
 def test_it(world: World) -> None:
     """Deletes a Pod."""
+    wait_for(lambda: gone(world), "it goes")
 '''
+SHOWN = """Pods come and go [✓](proof:pods-come-and-go).
+
+``` {{ .{language} proves="pods-come-and-go" }}
+{source}
+```
+"""
 
 
 def test_every_claim_has_a_proof_and_every_proof_a_claim() -> None:
@@ -67,7 +74,7 @@ def test_a_claim_is_the_sentence_before_its_mark(site: Path) -> None:
 def test_a_fence_can_be_a_proof(site: Path) -> None:
     (site / "tests/proofs/test_page.py").write_text("")
     page = site / "docs/page.md"
-    page.write_text(page.read_text() + '\n``` { .python proves="pods-come-and-go" }\n1\n```\n')
+    page.write_text(page.read_text() + '\n``` { .python proves="pods-come-and-go" }\nprint(1)\n#> 1\n```\n')
     (proof,) = claims_and_proofs(site)[1]
     assert (proof.claims, proof.place) == (("pods-come-and-go",), "docs/page.md:5")
 
@@ -103,7 +110,8 @@ def test_a_reference_says_how_the_claim_stands_and_leads_to_it(site: Path) -> No
 def test_a_fence_for_one_proxy_mode_proves_nothing_in_the_other(site: Path) -> None:
     (site / "tests/proofs/test_page.py").write_text("")
     page = site / "docs/page.md"
-    page.write_text(page.read_text() + '\n``` { .console mode="iptables" proves="pods-come-and-go" }\n$ true\n```\n')
+    fence = '\n``` { .console mode="iptables" proves="pods-come-and-go" }\n$ echo 1\n1\n```\n'
+    page.write_text(page.read_text() + fence)
     claims, proofs = claims_and_proofs(site)
     (standing,) = render.standings(claims, proofs, {})
     assert standing.modes == ("iptables",)
@@ -157,7 +165,27 @@ def test_a_fence_for_one_proxy_mode_proves_nothing_in_the_other(site: Path) -> N
         (
             "Pods come and go [✓](proof:pods-come-and-go).",
             PROVED + "def test_more(): ...",
-            "tests/proofs/test_page.py:5: test_more proves nothing",
+            "tests/proofs/test_page.py:6: test_more proves nothing",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED.replace("wait_for(", "print("),
+            "tests/proofs/test_page.py:3: test_it cannot fail; assert what its control says",
+        ),
+        (
+            "Pods come and go [✓](proof:pods-come-and-go).",
+            PROVED.replace("wait_for(", "assert True, ("),
+            "tests/proofs/test_page.py:3: test_it cannot fail",
+        ),
+        (
+            SHOWN.format(language="console", source="$ true"),
+            "",
+            "docs/page.md:3: this proof cannot fail, since the page shows nothing that it prints; print what",
+        ),
+        (
+            SHOWN.format(language="python", source="x = 1"),
+            "",
+            "docs/page.md:3: this proof cannot fail",
         ),
     ],
 )
@@ -210,7 +238,7 @@ def test_a_claim_whose_text_was_changed_since_it_was_proved_says_so(site: Path) 
 
 
 def test_the_code_of_a_test_comes_with_what_it_uses_of_its_module(site: Path) -> None:
-    test = PROVED.replace('Pod."""', 'Pod."""\n    assert gone(NAME)\n')
+    test = PROVED.replace('    wait_for(lambda: gone(world), "it goes")', "    assert gone(NAME)")
     helpers = 'NAME = "echo"\nOTHER = 1\n\n\ndef gone(name: str) -> bool:\n    return wait(name)\n'
     (site / "tests/proofs/test_page.py").write_text(
         f"{helpers}\n\ndef wait(name: str) -> bool:\n    return True\n{test}"

@@ -25,6 +25,7 @@ from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
 from fences.leftovers import Cluster, Thing
 from fences.placeholders import KINDS, Placeholders, unknown
 from fences.python_session import PythonSession
+from fences.story import advice
 
 ROOT = Path(__file__).parents[1]
 CASES = Path(__file__).parent / "cases"
@@ -404,6 +405,23 @@ def test_commands_share_a_shell_and_print_both_streams_in_order(folders: tuple[P
         assert shell.run("no-such-command") == (127, ["bash: line 1: no-such-command: command not found"])
     finally:
         shell.close()
+
+
+def test_output_that_varies_is_said_to_with_the_placeholder_to_write(
+    tmp_path: Path, folders: tuple[Path, Path]
+) -> None:
+    fence = console(tmp_path, "$ echo 10.96.200.8:30001\n10.96.200.7:30002\n$ echo a\nb\n")
+    shell = Shell(*folders)
+    try:
+        with pytest.raises(FenceError, match="It varies from run to run: write <cluster-ip> and <node-port> on the"):
+            run_console(fence, shell, Placeholders())
+    finally:
+        shell.close()
+
+
+def test_what_is_left_behind_comes_with_what_was_likely_forgotten() -> None:
+    assert "kubectl -n NAMESPACE" in advice(Thing("ConfigMap", "default", "x", ""))
+    assert "deletes its namespace" in advice(Thing("Namespace", "", "x", ""))
 
 
 def test_a_difference_is_shown_with_the_line_where_it_begins(tmp_path: Path, folders: tuple[Path, Path]) -> None:

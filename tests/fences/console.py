@@ -155,9 +155,18 @@ def _compare(fence: Fence, command: Command, printed: list[str], placeholders: P
     """The command's output as the page has it; raises `FenceError` if it printed something else."""
     output = reconcile(command.output, printed, placeholders)
     what = f"the output differs from the page's (- page, + now) after: {command.text.strip()}"
+    if varies := _varies(command.output, printed):
+        what += f"\n  It varies from run to run: write {' and '.join(varies)} on the page, or run --update-examples"
     first_line = fence.start_line + command.line + len(command.source)
     fail_on_difference(what, fence.page, first_line, command.output, output)
     return output
+
+
+def _varies(page: list[str], now: list[str]) -> list[str]:
+    """The placeholders that would make the page's lines equal to those that were printed now; none if none would."""
+    old, new = (Placeholders().insert(lines, "") for lines in (page, now))
+    is_all = [line.split() for line in old] == [line.split() for line in new]
+    return list(dict.fromkeys(f"<{name}>" for line in new for name in known(line))) if is_all else []
 
 
 def _with_placeholders(old: list[str], new: list[str], placeholders: Placeholders, page: str) -> list[str]:

@@ -98,7 +98,7 @@ class Story:
         made_by = self._made_by(before)
         raise FenceError(
             "\n".join(
-                f"{made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on"
+                f"{made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on{advice(thing)}"
                 for thing, what in left.items()
             )
         )
@@ -124,3 +124,10 @@ class Story:
             raise FenceError(
                 f"{self._fences[0].page}: the cluster cannot be put back after it, start a new one: {listed}"
             )
+
+
+def advice(thing: Thing) -> str:
+    """What to do about something that a page left behind, where that is likely to be a slip."""
+    if thing.namespace == "default":
+        return "; was the page's namespace forgotten, as in `kubectl -n NAMESPACE`?"
+    return "; the page's last fence deletes its namespace" if thing.kind == "Namespace" else ""

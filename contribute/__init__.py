@@ -1,0 +1,1 @@
+"""What contributors are given to begin with."""
