@@ -34,17 +34,17 @@ os.environ["NO_MKDOCS_2_WARNING"] = "1"  # ten lines of mkdocs-material's before
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """Start a cluster and serve the site beside it on http://127.0.0.1:8000; Ctrl+C ends both."""
+    """Start a cluster, and serve the site so that its blocks run there; Ctrl+C ends both."""
     with socket.socket() as client:
         if client.connect_ex(("127.0.0.1", 8000)) == 0:
             session.error(
                 "port 8000 is taken, perhaps by another ./dev serve: end that by Ctrl+C (ss -ltnp names the program)"
             )
-    install(session, "docs")
+    install(session, "live")
     session.run("throwaway", "setup")
     with contextlib.suppress(KeyboardInterrupt), cluster(session, "throwaway", *FAMILY):
         print(WELCOME, flush=True)
-        session.run("mkdocs", "serve", "--livereload", "--dev-addr=127.0.0.1:8000")
+        session.run("python", "-m", "live", "throwaway", *FAMILY, interrupt_timeout=30)
 
 
 @nox.session
@@ -198,7 +198,7 @@ The cluster is ready. For a shell in which kubectl, curl and Python reach it, ty
     source .venv/bin/activate
     throwaway shell
 
-The site comes up at http://127.0.0.1:8000. Ctrl+C ends it and the cluster.
+The site comes up in some seconds. Ctrl+C ends it and the cluster.
 """
 SIDE_BY_SIDE = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
 """How tests share a cluster, see tests/conftest.py. There are two clusters: while one test waits, others work."""

@@ -1,5 +1,6 @@
 """What MkDocs does beyond its plugins: output looks like output, and claims say how they were proved."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims import render, results  # noqa: E402
 from claims.find import Proof, claims_and_proofs  # noqa: E402
+from live import SITE_PORT, runnable  # noqa: E402
 from mutate import render as mutations  # noqa: E402
 from mutate import results as mutation_results  # noqa: E402
 
@@ -38,6 +40,8 @@ def on_serve(server: Any, **_: Any) -> Any:
     """Build anew when proofs change, too."""
     for folder in ("claims", "tests/proofs", "mutate", "benchmarks"):
         server.watch(str(ROOT / folder))
+    if port := os.environ.get(SITE_PORT):  # its address in pages stays that of the server in front of it
+        server.server_address = ("127.0.0.1", int(port))
     return server
 
 
@@ -46,7 +50,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     if _MUTATIONS in markdown:
         return markdown.replace(_MUTATIONS, mutations.page(mutation_results.read(ROOT / mutation_results.FILE)))
     if _LIST_OF_PROOFS not in markdown:
-        return render.with_places(markdown)
+        return render.with_places(runnable.marked(markdown))
     top = "../" * page.url.count("/")
     parts = [render.summary(list(_standings.values()))]
     here = ""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import neighbours
 import throwaway
 from fences.compare import fail_on_difference
 from fences.find import FenceError
-from fences.leftovers import Cluster
+from live import namespaces
+from live.leftovers import Cluster
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -39,7 +39,7 @@ def test_example(program: Path, throwaway_cluster: throwaway.Cluster, tmp_path_f
     expected = program.with_suffix(".expected.txt")
     assert expected.exists(), f"{expected.relative_to(ROOT)} is missing; it holds what {program.name} prints"
     scratch = tmp_path_factory.mktemp("cluster")
-    cluster = Cluster(throwaway_cluster.kubeconfig, scratch, neighbours.of_others(program))
+    cluster = Cluster(throwaway_cluster.kubeconfig, scratch, namespaces.of_others(program))
     before = cluster.at_rest()
     try:
         folder = tmp_path_factory.mktemp(program.stem)

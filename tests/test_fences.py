@@ -20,12 +20,13 @@ import sharing
 import throwaway
 from claims.find import MODES
 from fences import python_session
-from fences.console import Shell, read_commands, run_console
+from fences.console import read_commands, run_console
 from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
-from fences.leftovers import Cluster, Thing
 from fences.placeholders import KINDS, Placeholders, unknown
 from fences.python_session import PythonSession
 from fences.story import advice
+from live.leftovers import Cluster, Thing
+from live.shell import Shell
 
 ROOT = Path(__file__).parents[1]
 CASES = Path(__file__).parent / "cases"

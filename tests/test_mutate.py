@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 
 from claims.find import Claim, Proof, claims_and_proofs, find_claims
-from fences.console import Shell, run_console
+from fences.console import run_console
 from fences.find import FenceError, find_fences
 from fences.placeholders import Placeholders
+from live.shell import Shell
 from mutate import render, results
 from mutate.faults import FAULTS, WHY_NOT, Fault, nothing
 from mutate.plugin import broken_outputs

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from pytest_examples import EvalExample
 
-import neighbours
 import recording
 import sharing
 import throwaway
 from fences.console import read_commands
 from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
-from fences.leftovers import Cluster
 from fences.python_session import check_names
 from fences.selection import selected_pages
 from fences.story import EarlierFenceFailed, Story
+from live import namespaces
+from live.leftovers import Cluster
 
 
 @functools.cache
@@ -80,7 +80,7 @@ def story_of(
         if page not in stories:
             end()
             turn.enter_context(sharing.turn(throwaway_cluster.kubeconfig, alone=False))
-            cluster = Cluster(throwaway_cluster.kubeconfig, scratch, neighbours.of_others(page))
+            cluster = Cluster(throwaway_cluster.kubeconfig, scratch, namespaces.of_others(page))
             stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster, proxy_mode)
         return stories[page]
 

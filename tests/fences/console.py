@@ -1,42 +1,11 @@
 """Runs console fences: `$ ` lines are commands, `> ` lines continue them, the rest is what they print."""
 
-import contextlib
-import os
-import select
-import signal
-import subprocess
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 from fences.compare import fail_on_difference, reconcile
 from fences.find import Fence, FenceError
 from fences.placeholders import KINDS, Placeholders, known, unknown
-
-DEADLINE = 120.0
-"""Seconds that one command may take."""
-
-# Runs each script whose path it reads, and answers with its exit status. A script's output goes to a file, so
-# that nothing it leaves in the background can keep the answer waiting.
-_LOOP = 'while IFS= read -r script; do eval "$(<"$script")" >"$script.out" 2>&1 </dev/null; echo $?; done'
-
-
-@dataclass
-class Command:
-    """One command of a console fence."""
-
-    line: int
-    """Its line in the fence; the first one inside is 1."""
-    source: list[str] = field(default_factory=list)
-    """Its lines as on the page, with their `$ ` and `> `."""
-    output: list[str] = field(default_factory=list)
-    """The lines that follow it, but for blank ones at the end."""
-    blank: list[str] = field(default_factory=list)
-    """The blank lines at the end."""
-
-    @property
-    def text(self) -> str:
-        """What bash gets."""
-        return "\n".join(line[2:] for line in self.source) + "\n"
+from live.shell import DEADLINE, Command, Shell, split
 
 
 def read_commands(fence: Fence) -> list[Command]:
@@ -45,73 +14,24 @@ def read_commands(fence: Fence) -> list[Command]:
     Raises `FenceError` if it does not begin with a command, and for a placeholder that does not exist or
     stands in a command.
     """
-    commands: list[Command] = []
     for number, line in enumerate(fence.source.splitlines(), start=1):
         for name in unknown(line):
             raise FenceError(
                 f"{fence.place(number)}: <{name}> is no placeholder; there are {', '.join(sorted(KINDS))}, "
                 "all but age and time also numbered, as in <pod-1>"
             )
-        if line.startswith("$ "):
-            commands.append(Command(number, [line]))
-        elif not commands:
-            raise FenceError(
-                f"{fence.place(number)}: a console fence begins with a command, as in '$ kubectl get nodes'"
-            )
-        elif line.startswith("> ") and not commands[-1].output:
-            commands[-1].source.append(line)
-        else:
-            commands[-1].output.append(line)
-        if commands[-1].source[-1] is line:
+    try:
+        commands = split(fence.source)
+    except ValueError as error:
+        raise FenceError(f"{fence.place(1)}: {error}") from None
+    for command in commands:
+        for number, line in enumerate(command.source, start=command.line):
             for name in known(line):
                 raise FenceError(
                     f"{fence.place(number)}: a command cannot contain <{name}>: a reader could not copy it. "
                     "Let an earlier command put the value into a shell variable"
                 )
-    for command in commands:
-        while command.output and not command.output[-1].strip():
-            command.blank.insert(0, command.output.pop())
     return commands
-
-
-class Shell:
-    """The bash in which all console fences of a page run, so that variables and the current folder last."""
-
-    def __init__(self, folder: Path, scripts: Path) -> None:
-        """Start bash in `folder`, with the environment as it is; `scripts` is an empty folder of its own."""
-        self._scripts = scripts
-        self._bash = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "-c", _LOOP],
-            cwd=folder,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def run(self, text: str, deadline: float = DEADLINE) -> tuple[int, list[str]]:
-        """Run a command; its exit status, and the lines that it printed on stdout and stderr.
-
-        Raises `TimeoutError` if it takes longer than `deadline` seconds, `EOFError` if it ends the shell
-        itself, with what it had printed. The shell is gone then.
-        """
-        assert self._bash.stdin and self._bash.stdout
-        script = self._scripts / str(len(list(self._scripts.iterdir())))
-        script.write_text(text)
-        self._bash.stdin.write(f"{script}\n".encode())
-        answered, _, _ = select.select([self._bash.stdout], [], [], deadline)
-        status = self._bash.stdout.readline() if answered else b""
-        output = Path(f"{script}.out").read_text("utf-8", errors="replace")
-        if not status:
-            self.close()
-            raise EOFError(output) if answered else TimeoutError(output)
-        return int(status), [line.rstrip() for line in output.rstrip().split("\n")] if output.strip() else []
-
-    def close(self) -> None:
-        """End bash and what its commands left running in the background."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.communicate()
 
 
 def run_console(fence: Fence, shell: Shell, placeholders: Placeholders, update: bool = False) -> str:

@@ -7,13 +7,14 @@ import pytest
 from kubernetes.client import ApiException
 from pytest_examples import EvalExample
 
-from fences.console import Shell, run_console
+from fences.console import run_console
 from fences.find import Fence, FenceError, check_settings
-from fences.leftovers import Cluster, Thing, Things, compare
 from fences.manifest import save_manifest
 from fences.placeholders import Placeholders
 from fences.python_session import PythonSession
 from fences.update import rewrite
+from live.leftovers import Cluster, Thing, Things, compare
+from live.shell import Shell
 
 
 class EarlierFenceFailed(Exception):

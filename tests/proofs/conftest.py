@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import client, config
 
-import neighbours
+from live import namespaces
 from proofs.world import World, wait_for
 from throwaway import Cluster
 
@@ -18,7 +18,7 @@ def world(throwaway_cluster: Cluster, proxy_mode: str, request: pytest.FixtureRe
     if mode and mode != proxy_mode:
         pytest.skip(f"a claim on kube-proxy's mode {mode}")
     config.load_kube_config(str(throwaway_cluster.kubeconfig))
-    namespace = f"{neighbours.PROOFS}{uuid.uuid4().hex[:8]}"
+    namespace = f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}"
     core = client.CoreV1Api()
     core.create_namespace({"metadata": {"name": namespace}})
     wait_for(

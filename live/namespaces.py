@@ -1,4 +1,4 @@
-"""Namespaces of tests that may run at the same time: what a page or a program leaves behind is not looked for there."""
+"""Namespaces of pages and tests that may run at the same time: nobody looks for leftovers in another's."""
 
 import re
 from pathlib import Path

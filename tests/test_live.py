@@ -1,0 +1,328 @@
+"""`./dev serve` runs code on the reader's machine: nobody but the reader's own page may ask for that."""
+
+import asyncio
+import contextlib
+import http.client
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from playwright.sync_api import Locator, expect, sync_playwright
+from websocket import WebSocketBadStatusException, create_connection
+
+from live import server, site
+
+TOKEN = "the-reader-has-it"
+PAGE = "/live/api/page?page=/kubernetes/resources/services-nodeport/"
+KERNELS = "/live/api/kernels"
+ANY_KERNEL = "00000000-0000-0000-0000-000000000000"
+INDEX = '<html><head><script>said = "inline"</script></head><body>The site.</body></html>'
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server says."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: str
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server as `./dev serve` starts it, but for its cluster, which is not there."""
+
+    port: int
+
+    def ask(
+        self, path: str, token: str = TOKEN, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request as it is, whatever a browser would make of its path."""
+        sent = {"Host": f"127.0.0.1:{self.port}", "Authorization": f"token {token}"} | dict(headers or {})
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.putrequest(method, path, skip_host=True)
+            for name, value in sent.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read().decode())
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    files = tmp_path_factory.mktemp("site")
+    (files / "index.html").write_text(INDEX)
+    (files / "secret").write_text("nobody may read this")
+    client = files / "client"
+    client.mkdir()
+    for name in ("page.js", "page.css"):
+        (client / name).write_text("ours")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(files))) as mkdocs:
+        Thread(target=mkdocs.serve_forever, daemon=True).start()
+        port = site.free_port()
+        scratch = tmp_path_factory.mktemp("jupyter")
+        arguments = (port, mkdocs.server_address[1], TOKEN, client, "no-such-cluster", (), scratch)
+        # A process of its own: Jupyter's server changes the environment and the loop of the one that it runs in.
+        process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments)
+        process.start()
+        try:
+            found = Live(port)
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    found.ask("/")
+                except OSError:
+                    assert process.is_alive() and time.monotonic() < deadline, "the server does not come up"
+                    time.sleep(0.1)
+                else:
+                    break
+            yield found
+        finally:
+            process.kill()
+            process.join()
+            mkdocs.shutdown()
+
+
+def _serve(*arguments: object) -> None:
+    asyncio.run(server.serve(*arguments))  # type: ignore[arg-type]
+
+
+def test_the_reader_is_let_in(live: Live) -> None:
+    assert live.ask(PAGE).body == '{"cluster": ""}'
+    assert live.ask(KERNELS).body == "[]"
+    assert "Access-Control-Allow-Origin" not in live.ask(KERNELS).headers
+    own = {"Origin": f"http://127.0.0.1:{live.port}"}
+    assert live.ask(PAGE, headers=own).status == live.ask(KERNELS, headers=own).status == 200
+    assert live.ask(PAGE.replace("nodeport", "no-such")).status == 404
+
+
+@pytest.mark.parametrize("path", [PAGE, KERNELS, f"{KERNELS}/{ANY_KERNEL}"])
+def test_without_the_token_nothing_is_done(live: Live, path: str) -> None:
+    for token in ("", "wrong", TOKEN[:-1], f"{TOKEN}x"):
+        for method in ("GET", "POST", "DELETE"):
+            assert live.ask(path, token, method).status in (403, 405)
+            assert live.ask(f"{path}{'&' if '?' in path else '?'}token={token}", "", method).status in (403, 405)
+
+
+def test_no_cookie_replaces_the_token(live: Live) -> None:
+    answer = live.ask(KERNELS)
+    assert "Set-Cookie" not in answer.headers
+    name = f"username-127-0-0-1-{live.port}"
+    assert live.ask(KERNELS, "", headers={"Cookie": f"{name}={TOKEN}; token={TOKEN}; _xsrf=x"}).status == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "https://127.0.0.1:{port}"]
+)
+def test_another_site_is_refused_even_with_the_token(live: Live, origin: str) -> None:
+    for path in ("/", PAGE, KERNELS, "/live/page.js"):
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = live.ask(path, TOKEN, method, {"Origin": origin.format(port=live.port)})
+            assert answer.status == 403
+            assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1.evil.example:{port}", "", "[::1]:{port}"]
+)
+def test_a_name_that_was_made_to_lead_here_is_refused(live: Live, host: str) -> None:
+    """DNS rebinding: to the browser the site and this server are one origin."""
+    host = host.format(port=live.port)
+    for path in ("/", PAGE, KERNELS):
+        assert live.ask(path, headers={"Host": host}).status in (400, 403)
+        assert live.ask(path, headers={"Host": host, "Origin": f"http://{host}"}).status in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("token", "origin"),
+    [("", None), ("wrong", None), (TOKEN, "http://evil.example"), (TOKEN, "null"), ("", "http://127.0.0.1:{port}")],
+)
+def test_a_websocket_needs_token_and_origin_as_well(live: Live, token: str, origin: str | None) -> None:
+    url = f"ws://127.0.0.1:{live.port}{KERNELS}/{ANY_KERNEL}/channels?token={token}"
+    sent = {"origin": origin.format(port=live.port)} if origin else {"suppress_origin": True}
+    with pytest.raises(WebSocketBadStatusException) as refused:
+        create_connection(url, timeout=30, **sent)
+    assert refused.value.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/live/../secret",
+        "/live/page.js/../../secret",
+        "/live/..%2fsecret",
+        "/live/%2e%2e/secret",
+        "/live//secret",
+        "/live/page.js%00",
+        "/live/api/contents",
+        "/live/api/contents/etc/passwd",
+        "/live/files/etc/passwd",
+        "/live/api/terminals",
+        "/live/api/sessions",
+        "/live/api/kernelspecs",
+        "/live/api/shutdown",
+        "/live/login",
+        "/live/lab",
+        "/live/static/style/style.min.css",
+        "/../../../../etc/passwd",
+        "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2f..%2fetc/passwd",
+        "http://evil.example/",
+        "@evil.example/",
+        "*",
+        f"{PAGE}../../../../etc/passwd",
+        "/live/api/page?page=/../pyproject.toml",
+        "/live/api/page",
+    ],
+)
+def test_paths_lead_nowhere_else(live: Live, path: str) -> None:
+    answer = live.ask(path)
+    assert answer.status in (400, 403, 404)
+    assert "root:" not in answer.body and "nobody may read" not in answer.body
+
+
+def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
+    answer = live.ask("/", token="")
+    assert answer.body == INDEX.replace("</head>", f"{site.HEAD.decode()}")
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    # openssl dgst -sha256 -binary | base64, of what stands between the tags
+    assert policy["script-src"] == "'self' 'sha256-a5QZh5TPHM0CUCiwHc75KBLI17caNqp7jGMDMTNBwNs='"
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+
+
+def test_it_listens_on_loopback_alone(live: Live) -> None:
+    wanted = f":{live.port:04X}"
+    listening = [
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        if (path := Path("/proc/net", table)).exists()
+        for line in path.read_text().splitlines()[1:]
+        if line.split()[1].endswith(wanted) and line.split()[3] == "0A"  # LISTEN, see proc_pid_net(5)
+    ]
+    assert listening == [f"0100007F{wanted}"]
+
+
+CLUSTER = f"live-{os.getpid()}"
+OPTIONS = ("--nodes=1", "--no-load-balancer")
+
+
+@dataclass(frozen=True)
+class Served:
+    """`./dev serve` but for nox: the site, its kernels and a cluster."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    key: str
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    if not shutil.which("chromium"):
+        pytest.skip("there is no chromium; as root on Debian ./dev test installs it")
+    throwaway = [sys.executable, "-m", "throwaway"]
+    subprocess.run([*throwaway, "up", "--new", f"--name={CLUSTER}", *OPTIONS], check=True)
+    try:
+        command = [sys.executable, "-m", "live", f"--port={site.free_port()}", CLUSTER, *OPTIONS]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+            try:
+                assert process.stdout
+                printed = (re.search(r"(http://\S+)/#token=(\S+)", line) for line in process.stdout)
+                found = next((match for match in printed if match), None)
+                assert found, "it ended before the site was ready"
+                yield Served(process, found[1], found[2])
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(30)
+    finally:
+        subprocess.run([*throwaway, "down", f"--name={CLUSTER}"], check=True)
+
+
+def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
+    """Runs and edits blocks, stops one, loses the cluster in the middle of one, and goes on with a new one."""
+    with sync_playwright() as playwright:
+        # --no-sandbox: Chromium's needs rights that root in a namespace has not; only our own pages are shown
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        refused: list[str] = []
+        tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+        tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)
+        tab.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+
+        def block(number: int, text: str) -> None:
+            """Go to a block by its keys, and replace its text."""
+            code = tab.get_by_role("textbox", name=f"Block {number},")
+            code.focus()
+            tab.keyboard.press("Control+A")
+            tab.keyboard.insert_text(text)
+
+        def status(number: int) -> Locator:
+            return tab.locator(".live-status").nth(number - 1)
+
+        def output(number: int) -> Locator:
+            return tab.get_by_role("log", name=f"Output of block {number}", exact=True)
+
+        page = f"{served.address}/kubernetes/resources/services-nodeport/"
+        tab.goto(page)
+        expect(tab.locator(".live-panel")).to_contain_text("Open the address that ./dev serve has printed")
+        tab.goto(f"{page}?again#token={served.key}")
+        first = tab.get_by_role("textbox", name="Block 1,")
+        first.wait_for()
+        assert served.key not in tab.url
+        for _ in range(200):  # from the top of the page to its first block
+            tab.keyboard.press("Tab")
+            if first.evaluate("code => code === document.activeElement"):
+                break
+        tab.keyboard.press("Shift+Enter")
+        expect(output(1)).to_contain_text("control-plane v1.")
+        expect(status(1)).to_have_text("Done.")
+        tab.get_by_text("On the cluster").focus()
+        tab.keyboard.press("Enter")
+        expect(tab.locator(".live-panel")).to_contain_text("Namespace nodeport")
+
+        block(1, "x = 6\nprint(x / (x - 6))\n")
+        tab.keyboard.press("Shift+Enter")
+        expect(tab.locator(".live-error")).to_have_text("print(x / (x - 6))\n")
+        expect(output(1)).to_contain_text("ZeroDivisionError: division by zero")
+        tab.keyboard.press("Tab")
+        tab.keyboard.press("Enter")  # Run, which leads to the same
+        expect(tab.locator(".live-error")).to_have_count(1)
+
+        console = 1 + tab.locator(".highlight.run").evaluate_all(
+            "blocks => blocks.findIndex((block) => block.matches('.language-console'))"
+        )
+        block(console, "$ y=7; cd /; echo $PWD; sleep 1000\n")
+        tab.keyboard.press("Shift+Enter")
+        expect(output(console)).to_contain_text("/\n")
+        tab.get_by_role("button", name=f"Stop block {console}").press("Enter")
+        expect(status(console)).to_have_text("Stopped.")
+        block(console, "$ echo still $y in $PWD\n")
+        tab.keyboard.press("Shift+Enter")
+        expect(output(console)).to_contain_text("still 7 in /")
+
+        block(console, "$ echo begins; sleep 1000\n")
+        tab.keyboard.press("Shift+Enter")
+        expect(output(console)).to_contain_text("begins\n")
+        subprocess.run([sys.executable, "-m", "throwaway", "down", f"--name={CLUSTER}"], check=True)
+        expect(status(console)).to_contain_text("The cluster has ended. The next block that you run starts a new one")
+        tab.get_by_role("button", name="Undo the edits of block 1", exact=True).press("Enter")
+        tab.get_by_role("button", name="Run block 1", exact=True).press("Enter")
+        expect(status(1)).to_have_text("Done.")
+        expect(output(1)).to_contain_text("control-plane v1.")
+        tab.get_by_role("button", name="Reset").press("Enter")
+        expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
+        assert not refused
+        browser.close()
