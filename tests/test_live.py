@@ -79,7 +79,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         process.start()
         try:
             found = Live(port)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while True:
                 try:
                     found.ask("/")
@@ -259,8 +259,8 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         refused: list[str] = []
         tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
         tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)
-        tab.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
+        tab.set_default_timeout(120_000)
+        expect.set_options(timeout=120_000)
 
         def block(number: int, text: str) -> None:
             """Go to a block by its keys, and replace its text."""
