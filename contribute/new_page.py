@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from string import Template
 
-import neighbours
+from live import namespaces
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("docs/kubernetes/resources")
@@ -29,7 +29,7 @@ def new_page(name: str, root: Path) -> Path:
     page = FOLDER / f"{name}.md"
     if (root / page).exists():
         raise NewPageError(f"there is {page} already; take another name, or change that page")
-    if taken := [file for file in neighbours.makers() if name in neighbours.made_by(file)]:
+    if taken := [file for file in namespaces.makers() if name in namespaces.made_by(file)]:
         raise NewPageError(f"{taken[0].name} makes a namespace {name}, which the page would too; take another name")
     title = name.replace("-", " ").capitalize()
     configuration = root / "mkdocs.yml"

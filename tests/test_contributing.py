@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-import neighbours
 import sharing
 from claims.find import ClaimError, claims_and_proofs
 from contribute.new_page import FOLDER, NewPageError, new_page, with_page
 from fences.find import find_fences
+from live import namespaces
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-NAME = neighbours.GUIDE
+NAME = namespaces.GUIDE
 PROOF = Path("tests/proofs/test_my_page.py")
 
 
