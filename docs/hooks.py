@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims import render, results  # noqa: E402
-from claims.find import Proof, claims_and_proofs  # noqa: E402
+from claims.find import ClaimError, Proof, claims_and_proofs  # noqa: E402
 from live import SITE_PORT, runnable  # noqa: E402
 from mutate import render as mutations  # noqa: E402
 from mutate import results as mutation_results  # noqa: E402
@@ -28,8 +29,11 @@ _standings: dict[str, render.Standing] = {}
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """Read claims, proofs and results anew for each build; raises `ClaimError` where they do not fit."""
-    claims, proofs = claims_and_proofs(ROOT)
+    """Read claims, proofs and results anew for each build, which ends with one line where they do not fit."""
+    try:
+        claims, proofs = claims_and_proofs(ROOT)
+    except ClaimError as error:
+        raise PluginError(str(error)) from None
     _standings.clear()
     _standings.update(
         {each.claim.id: each for each in render.standings(claims, proofs, results.read(ROOT / results.FILE))}
