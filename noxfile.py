@@ -121,6 +121,9 @@ def check(session: nox.Session) -> None:
         session.warn("actionlint needs Go and was not run; a pull request runs it")
     if session.run(*EXPORT, silent=True) != REQUIREMENTS.read_text():
         session.error(f"{REQUIREMENTS.name} differs from uv.lock; run ./dev lock")
+    folders = {path.parent.relative_to(TOP).parts[0] for path in TOP.glob("*/*.py")}
+    if unknown := [name for name in sorted(folders) if f"`{name}/`" not in (TOP / "ARCHITECTURE.md").read_text()]:
+        session.error(f"ARCHITECTURE.md: the map of folders lacks {', '.join(unknown)}; add what is in it")
 
 
 @nox.session(default=False)
