@@ -12,14 +12,15 @@ GUIDE = "my-page"
 _MADE = re.compile(
     r'create_namespace\(\s*\{"metadata": \{"name": "([a-z0-9-]+)"'
     r"|kubectl create namespace ([a-z0-9-]+)"
-    r'|^NAMESPACE = "([a-z0-9-]+)"',
+    r'|^NAMESPACE = "([a-z0-9-]+)"'
+    r"|throwaway (lab) start ([a-z0-9]+)",
     re.MULTILINE,
 )
 
 
 def made_by(file: Path) -> set[str]:
     """The namespaces that a page or a program makes."""
-    return {name for found in _MADE.findall(file.read_text("utf-8")) for name in found if name}
+    return {"-".join(filter(None, found)) for found in _MADE.findall(file.read_text("utf-8"))}
 
 
 def makers() -> list[Path]:

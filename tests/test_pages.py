@@ -21,7 +21,7 @@ import recording
 import sharing
 import throwaway
 from fences.console import read_commands
-from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
+from fences.find import Fence, FenceError, check_settings, find_fences, is_run_once, needs_of
 from fences.python_session import check_names
 from fences.selection import selected_pages
 from fences.story import EarlierFenceFailed, Story
@@ -39,13 +39,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         pages = [fences_of(page.resolve()) for page in selected_pages(metafunc.config)]
         needs = {page[0].path: needs_of(page[0].path) for page in pages if page}
+        once = {page[0].path for page in pages if page and is_run_once(page[0].path)}
     except FenceError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if "fence" in metafunc.fixturenames:
         # The fences of a page share a session, so with pytest-xdist (--dist loadgroup) one worker runs them all.
         group, need = pytest.mark.xdist_group, pytest.mark.needs_capability
         fences = [
-            pytest.param(fence, id=str(fence), marks=(group(fence.page), need(*needs[fence.path])))
+            pytest.param(
+                fence,
+                id=str(fence),
+                marks=(
+                    group(fence.page),
+                    need(*needs[fence.path]),
+                    *([pytest.mark.once] if fence.path in once else []),
+                ),
+            )
             for page in pages
             for fence in page
             if not fence.is_picture

@@ -18,7 +18,7 @@ def read_commands(fence: Fence) -> list[Command]:
         for name in unknown(line):
             raise FenceError(
                 f"{fence.place(number)}: <{name}> is no placeholder; there are {', '.join(sorted(KINDS))}, "
-                "all but age and time also numbered, as in <pod-1>"
+                "all but age, ms and time also numbered, as in <pod-1>"
             )
     try:
         commands = split(fence.source)

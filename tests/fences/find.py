@@ -114,14 +114,22 @@ def needs_of(page: Path) -> tuple[str, ...]:
     They stand there as in `needs: dual-stack`, several with spaces between them. Raises `FenceError` for one that
     there is not (`throwaway.capabilities`).
     """
-    front_matter = _FRONT_MATTER.match(page.read_text("utf-8"))
-    meta = yaml.safe_load(front_matter[1]) if front_matter else None
-    needs = tuple(str((meta or {}).get("needs") or "").split())
+    needs = tuple(str(_front_matter(page).get("needs") or "").split())
     try:
         check_names(needs)
     except ThrowawayError as error:
         raise FenceError(f"{_shown(page)}:1: needs: {error}") from None
     return needs
+
+
+def is_run_once(page: Path) -> bool:
+    """Whether a page has nothing to do with kube-proxy's mode, as its front matter says: `once: true`."""
+    return bool(_front_matter(page).get("once"))
+
+
+def _front_matter(page: Path) -> dict[str, Any]:
+    found = _FRONT_MATTER.match(page.read_text("utf-8"))
+    return (yaml.safe_load(found[1]) if found else None) or {}
 
 
 def check_settings(fence: Fence) -> None:

@@ -72,6 +72,7 @@ KINDS = {
     "cluster-ip": Kind(_IPV4, _is_in(_PLAN.service_subnets[0])),
     "cluster-ip6": Kind(_IPV6, _is_in(_PLAN.service_subnets[1])),
     "external-ip": Kind(_IPV4, _is_of_load_balancer),
+    "ms": Kind(r"\d{1,4}", binds=False),
     "node": Kind("|".join(re.escape(node.name) for node in _PLAN.nodes)),
     "node-ip": Kind("|".join(re.escape(node.address) for node in _PLAN.nodes)),
     "node-ip6": Kind("|".join(re.escape(node.addresses[1]) for node in _PLAN.nodes)),
@@ -91,7 +92,7 @@ KINDS = {
 Ranges are those of throwaway.plan. `<client-ip>` is where programs outside the cluster come from,
 `<external-ip>` an address that a load balancer has given to a Service, `<bridge-ip>` a node's address among
 its Pods, `<chain-hash>` the end of the name of a chain in iptables mode, `<pod>` a Pod with a generated name,
-`<suffix>` such a name's random end, `<port>` a client's.
+`<suffix>` such a name's random end, `<port>` a client's, `<ms>` how many milliseconds something took.
 `<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
 """
 

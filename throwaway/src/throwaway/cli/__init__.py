@@ -27,6 +27,7 @@ _COMMANDS = {
     "node": "nodes.node",
     "load": "images.load",
     "image": "images.image",
+    "lab": "labs.lab",
     "adopt": "adopting.adopt",
     "build": "making.build_",
     "setup": "making.setup",
