@@ -1,6 +1,6 @@
 """Runs a page: its fences from top to bottom, in one Python session, one shell and one folder."""
 
-import contextlib
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -97,9 +97,12 @@ class Story:
         if not (left := self._cluster.settle(before)):
             return
         made_by = self._made_by(before)
+        whole = f"{self._fences[0].page}: {{}}, by some fence of this page"
         raise FenceError(
             "\n".join(
-                f"{made_by.get(thing, self._fences[-1]).place()}: {thing} {what}, from this fence on{advice(thing)}"
+                f"{made_by[thing].place()}: {thing} {what}, from this fence on"
+                if thing in made_by
+                else whole.format(f"{thing} {what}")
                 for thing, what in left.items()
             )
         )
@@ -108,8 +111,12 @@ class Story:
         """After which fence each thing was another for the first time, as far as the cluster remembers."""
         made_by: dict[Thing, Fence] = {}
         for fence, revision in self._revisions:
-            with contextlib.suppress(ApiException):
+            try:
                 differences = compare(before, self._cluster.things(revision))
+            except ApiException as error:
+                if error.status != HTTPStatus.GONE:
+                    raise
+            else:
                 made_by = {thing: made_by.get(thing, fence) for thing in differences}
         return made_by
 
