@@ -19,9 +19,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import Locator, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from websocket import WebSocketBadStatusException, create_connection
 
+from command_line import descendants
 from live import server, site
 
 TOKEN = "the-reader-has-it"
@@ -244,8 +245,11 @@ def served() -> Iterator[Served]:
                 assert found, "it ended before the site was ready"
                 yield Served(process, found[1], found[2])
             finally:
+                own = descendants(process.pid)
                 process.send_signal(signal.SIGINT)
-                process.wait(30)
+                process.wait(60)
+                left = [pid for pid in own if Path(f"/proc/{pid}").exists()]
+                assert not left, "what it had started still runs"
     finally:
         subprocess.run([*throwaway, "down", f"--name={CLUSTER}"], check=True)
 
@@ -279,6 +283,7 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         tab.goto(page)
         expect(tab.locator(".live-panel")).to_contain_text("Open the address that ./dev serve has printed")
         tab.goto(f"{page}?again#token={served.key}")
+        _step_through_on_a_hosted_site(browser, page)
         first = tab.get_by_role("textbox", name="Block 1,")
         first.wait_for()
         assert served.key not in tab.url
@@ -326,3 +331,20 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
         assert not refused
         browser.close()
+
+
+def _step_through_on_a_hosted_site(browser: Browser, page: str) -> None:
+    """What Run does where nothing is added to pages: it shows bit by bit what was recorded."""
+    tab = browser.new_page()
+    tab.route("**/live/page.js", lambda route: route.abort())
+    tab.goto(page)
+    tab.get_by_role("button", name="Run block 1", exact=True).press("Enter")
+    answer = tab.get_by_text("#> worker2 v1.")
+    expect(answer).to_be_hidden()
+    expect(
+        tab.get_by_text("./dev serve starts a cluster on your machine: there this button runs the block")
+    ).to_be_visible()
+    tab.keyboard.press("Enter")  # at Next, which has the focus
+    expect(answer).to_be_visible()
+    expect(tab.get_by_text("That is all it printed.")).to_be_visible()
+    tab.close()
