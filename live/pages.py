@@ -68,13 +68,14 @@ class Pages:
         async with self._turns[page]:
             await self._forget_ended()
             session = self._sessions.get(page)
-            if session is None:
-                running = clusters.find(self._name)
-                if running is None or not running.is_ready:
-                    return []
-                session = self._sessions[page] = await self._begin(page, running)
-            await self._end(page)
-            problems = await asyncio.to_thread(session.cluster.restore, session.before)
+            if session:
+                cluster, before = session.cluster, session.before
+                await self._end(page)
+            elif (running := clusters.find(self._name)) and running.is_ready:
+                cluster, before = await asyncio.to_thread(self._look, page, running)
+            else:
+                return []
+            problems = await asyncio.to_thread(cluster.restore, before)
             return [f"{thing} {what}" for thing, what in problems.items()]
 
     async def state(self, page: Path) -> dict[str, Any]:
@@ -87,8 +88,13 @@ class Pages:
             held = await asyncio.to_thread(_held, running.kubeconfig, sorted(namespaces.made_by(page)))
         except Exception:  # the client's errors have no common class; a cluster that ends just now raises any of them
             held = []
-        has_session = page in self._sessions
-        return {"cluster": self._name, "mode": running.plan.proxy_mode, "session": has_session, "namespaces": held}
+        session = self._sessions.get(page)
+        return {
+            "cluster": self._name,
+            "mode": running.plan.proxy_mode,
+            "kernel": session.kernel if session else "",
+            "namespaces": held,
+        }
 
     async def close(self) -> None:
         """End all sessions; what they made stays on the cluster."""
@@ -117,15 +123,19 @@ class Pages:
 
     async def _begin(self, page: Path, running: clusters.Cluster) -> Session:
         folder = Path(tempfile.mkdtemp(prefix=f"{page.stem}-", dir=self._scratch))
-        own = namespaces.made_by(page)
-        cluster = await asyncio.to_thread(
-            leftovers.Cluster, running.kubeconfig, folder.parent, namespaces.of_others(page)
-        )
-        things = await asyncio.to_thread(cluster.things)
-        # A namespace of the page's own is there if an earlier session has left it: it goes at the next reset.
-        before = {thing: state for thing, state in things.items() if not {thing.name, thing.namespace} & own}
+        cluster, before = await asyncio.to_thread(self._look, page, running)
         kernel = await self._kernels.start_kernel(kernel_name="page", cwd=str(folder))
         return Session(kernel, folder, cluster, before, running.sandbox.pid)
+
+    def _look(self, page: Path, running: clusters.Cluster) -> tuple[leftovers.Cluster, leftovers.Things]:
+        """What the cluster holds before the page does anything.
+
+        A namespace of the page's own may be there: an earlier session has left it, and it goes at the next reset.
+        """
+        own = namespaces.made_by(page)
+        cluster = leftovers.Cluster(running.kubeconfig, self._scratch, namespaces.of_others(page))
+        before = {thing: state for thing, state in cluster.things().items() if not {thing.name, thing.namespace} & own}
+        return cluster, before
 
     async def _end(self, page: Path) -> None:
         session = self._sessions.pop(page, None)

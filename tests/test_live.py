@@ -294,6 +294,8 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         tab.keyboard.press("Shift+Enter")
         expect(output(1)).to_contain_text("control-plane v1.")
         expect(status(1)).to_have_text("Done.")
+        tab.reload()
+        expect(status(1)).to_have_text("Has run.")
         tab.get_by_text("On the cluster").focus()
         tab.keyboard.press("Enter")
         expect(tab.locator(".live-panel")).to_contain_text("Namespace nodeport")

@@ -94,9 +94,20 @@ class Page {
     future.onIOPub = (message) => block.take(message);
     const reply = await future.done;
     const isFine = reply.content.status === "ok" && !this.stopped;
-    if (isFine) block.end("done", "");
-    else block.end("failed", this.stopped ? "Stopped." : "It ended with an error.");
+    if (isFine) {
+      block.end("done", "");
+      const ran = this.blocks.filter(({ hasRun }) => hasRun).map(({ number }) => number);
+      sessionStorage.setItem(this.kernel.id, JSON.stringify(ran));
+    } else block.end("failed", this.stopped ? "Stopped." : "It ended with an error.");
     return isFine;
+  }
+
+  // After the reader has been elsewhere, or the page was built anew: what has run in this session already.
+  recall(kernel) {
+    if (this.recalled === kernel) return;
+    this.recalled = kernel;
+    if (this.kernel) return;
+    for (const number of JSON.parse(sessionStorage.getItem(kernel) ?? "[]")) this.blocks[number - 1]?.recall();
   }
 
   async stop() {
@@ -139,8 +150,11 @@ class Page {
       if (!document.hidden && known) {
         try {
           const state = await ask("GET", this.path);
-          if (state.cluster) this.setMode(state.mode);
-          else if (this.kernel) this.lose(ENDED);
+          if (state.cluster) {
+            this.setMode(state.mode);
+            this.recall(state.kernel);
+          }
+          if (!state.cluster && this.kernel) this.lose(ENDED);
           this.panel.show(state);
         } catch (error) {
           this.panel.say(error instanceof ServerConnection.NetworkError ? "./dev serve has ended." : error.message);
@@ -229,6 +243,11 @@ class Block {
     this.element.classList.toggle("live-failed", how === "failed");
     this.say(how === "done" ? "Done." : why);
     this.showButtons();
+  }
+
+  recall() {
+    this.hasRun = true;
+    this.say("Has run.");
   }
 
   // The session in which it ran is gone; what it printed can still be read.

@@ -18,7 +18,7 @@ export class Panel {
     again.setAttribute("aria-label", "Reset: delete what this page made, and begin a new session");
     again.addEventListener("click", reset);
     this.held = document.createElement("div");
-    this.body.append(this.held, this.message, again);
+    this.body.append(again, this.message, this.held);
     this.element.append(summary, this.body);
     document.body.append(this.element);
   }
