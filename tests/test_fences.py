@@ -425,6 +425,35 @@ def test_what_is_left_behind_comes_with_what_was_likely_forgotten() -> None:
     assert "deletes its namespace" in advice(Thing("Namespace", "", "x", ""))
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "sleep 60; echo no",
+        "for each in $(seq 100); do sleep 60; done; echo no",
+        "while :; do while true; do sleep 0.1; done; done; echo no",
+        "ask() { sleep 60; echo no; }; ask && echo no | cat",
+    ],
+)
+def test_an_interrupt_ends_the_script_and_keeps_the_shell(folders: tuple[Path, Path], script: str) -> None:
+    printed: list[str] = []
+
+    def show(text: str) -> None:
+        printed.append(text)
+        if "begun" in text:
+            raise KeyboardInterrupt
+
+    shell = Shell(*folders)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            shell.stream(f"kept=1; cd /; echo begun; {script}\n", show)
+        assert "".join(printed) == "begun\n"
+        assert shell.run("echo $kept $PWD; false") == (1, ["1 /"])
+        assert shell.stream("echo whole\n", printed.append) == 0
+        assert "".join(printed) == "begun\nwhole\n"
+    finally:
+        shell.close()
+
+
 def test_a_difference_is_shown_with_the_line_where_it_begins(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     fence = console(tmp_path, "$ printf 'one\\ntwo\\nthree\\n'\none\n2\nthree\n")
     shell = Shell(*folders)

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from websocket import WebSocketBadStatusException, create_connection
 
 from command_line import descendants
-from live import server, site
+from live import runnable, server, site
 
 TOKEN = "the-reader-has-it"
 PAGE = "/live/api/page?page=/kubernetes/resources/services-nodeport/"
@@ -202,6 +202,24 @@ def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
     assert policy["script-src"] == "'self' 'sha256-a5QZh5TPHM0CUCiwHc75KBLI17caNqp7jGMDMTNBwNs='"
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["connect-src"] == "'self'"
+
+
+@pytest.mark.parametrize(
+    ("fence", "found"),
+    [
+        ("```python", "``` { .python .run }"),
+        ('    ```yaml title="a.yaml"', '    ``` { .yaml .run title="a.yaml" }'),
+        ("```yaml", "```yaml"),
+        (
+            '``` { .console mode="iptables" proves="x" }',
+            '``` { .console .run .mode-iptables mode="iptables" proves="x" }',
+        ),
+        ('``` { .console test="skip" reason="why" }', '``` { .console test="skip" reason="why" }'),
+        ("```mermaid", "```mermaid"),
+    ],
+)
+def test_what_the_tests_run_a_reader_can_run(fence: str, found: str) -> None:
+    assert runnable.marked(f"Text.\n\n{fence}\n`.python`\n```\n") == f"Text.\n\n{found}\n`.python`\n```\n"
 
 
 def test_it_listens_on_loopback_alone(live: Live) -> None:
