@@ -70,11 +70,15 @@ class Page {
         this.running = block;
         block.begin();
         const isFine = await new Promise((resolve) => {
-          this.giveUp = (why) => {
+          let isOver = false;
+          const giveUp = (why) => {
+            if (isOver) return; // what comes then is only that the kernel's client was closed
+            isOver = true;
             block.end("failed", why);
             resolve(false);
           };
-          this.runOne(block).then(resolve, (error) => this.giveUp(error.message));
+          this.giveUp = giveUp;
+          this.runOne(block).then(resolve, (error) => giveUp(error.message));
         });
         if (!isFine || this.stopped) break;
       }
