@@ -106,8 +106,15 @@ class PageShell(ZMQInteractiveShell):
         self._showtraceback(kind, error, traceback.format_exception(kind, error, shown))
 
     def showsyntaxerror(self, *_: Any, **__: Any) -> None:
-        """The same for code that is no Python."""
-        self.showtraceback()
+        """The same for code that is no Python, in Python's words: IPython's compiler takes it for unfinished."""
+        code = self.kernel.get_parent("shell")["content"]["code"]
+        try:
+            compile(code, self.compile.get_code_name(code, code, 0), "exec")
+        except SyntaxError as error:
+            error.__suppress_context__ = True
+            self.showtraceback((type(error), error, None))
+        else:
+            self.showtraceback()
 
 
 class PageKernel(IPythonKernel):

@@ -318,6 +318,10 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         tab.keyboard.press("Enter")
         expect(tab.locator(".live-panel")).to_contain_text("Namespace nodeport")
 
+        block(1, "x = 6\ny = (\n")
+        tab.keyboard.press("Shift+Enter")
+        expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
+        expect(tab.locator(".live-error")).to_have_text("y = (\n")
         block(1, "x = 6\nprint(x / (x - 6))\n")
         tab.keyboard.press("Shift+Enter")
         expect(tab.locator(".live-error")).to_have_text("print(x / (x - 6))\n")
