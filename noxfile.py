@@ -167,6 +167,16 @@ def wheel(session: nox.Session) -> None:
     session.run("uv", "build", "--quiet", "--package=throwaway", "--wheel", f"--out-dir={TOP / 'dist'}")
 
 
+@nox.session(default=False)
+def lighthouse(session: nox.Session) -> None:
+    """Print what Lighthouse says of the start page and of NodePort's, on an idle machine; about a minute."""
+    install(session, "test")
+    session.run("mkdocs", "build", "--quiet", f"--site-dir={session.cache_dir}/site")
+    session.run(
+        "python", "-m", "reading.lighthouse", f"{session.cache_dir}/site", env={"PYTHONPATH": str(TOP / "tests")}
+    )
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build what clusters are made of, unless it is built already: about 12 minutes the first time."""

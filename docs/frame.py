@@ -12,6 +12,8 @@ _MENDED = {
     'data-md-component="progress" role="progressbar"': 'data-md-component="progress" aria-hidden="true"',
 }
 """What the theme writes → the same as screen readers can use it: parts have names, and no two the same."""
+_SECTIONS = re.compile(r'<nav class="md-nav" aria-label="(?=[^"])')
+"""The table of contents below a heading, which has the heading's name, as a part of the navigation may have."""
 _NAMELESS_BUTTONS = 'x("nav",{class:"md-code__nav"})'
 """What the theme's script puts the copy button of each block of code into: a part of the page without a name."""
 _EMPTY_HEAD = re.compile(r"<th((?: [^>]*)?)></th>")
@@ -37,6 +39,7 @@ def on_post_page(output: str, config: MkDocsConfig, **_: object) -> str:
     """
     for written, mended in _MENDED.items():
         output = output.replace(written, mended)
+    output = _SECTIONS.sub(r"\g<0>Sections of ", output)
     return _STYLESHEET.sub(lambda link: _style(Path(config.site_dir), link[1], link[2]), output)
 
 

@@ -4,6 +4,8 @@ With pytest-xdist (-n 3 --dist loadgroup) tests share a cluster at the same time
 test that is marked `disturbs` has the cluster to itself.
 """
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def proxy_mode(throwaway_cluster: Cluster) -> str:
     """Kube-proxy's mode."""
     return mode_of(throwaway_cluster)
+
+
+@pytest.fixture(scope="session")
+def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, as it is published."""
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", f"--site-dir={folder}"], check=True)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 
 import material  # type: ignore[import-untyped]
 import pytest
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
 from py_mini_racer import MiniRacer
 
 ROOT = Path(__file__).parents[1]
@@ -170,13 +168,9 @@ Search = Callable[[str], list[list[str]]]
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
+def search(built_site: Path) -> Iterator[Search]:
     """Searches the built site: for each page that is found, best first, the locations of its sections, best first."""
-    folder = tmp_path_factory.mktemp("site")
-    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder))
-    config.plugins.run_event("startup", command="build", dirty=False)
-    build(config)
-    index = json.loads((folder / "search/search_index.json").read_text("utf-8"))
+    index = json.loads((built_site / "search/search_index.json").read_text("utf-8"))
     (worker,) = (Path(material.__file__).parent / "templates/assets/javascripts/workers").glob("search.*.min.js")
     with MiniRacer() as engine:
         engine.eval(

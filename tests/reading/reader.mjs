@@ -1,0 +1,82 @@
+// Does on a page what readers do, and prints what came of it as JSON: node reader.mjs CHROMIUM URL OF A PAGE
+// The page has marks, tabs and console snippets. What it prints is judged by test_reading.py.
+import puppeteer from "puppeteer-core";
+
+const [executablePath, url] = process.argv.slice(2);
+const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox"] });
+const done = {};
+const patience = { timeout: 60_000 };
+
+const pressTabUntil = async (page, selector) => {
+  for (let presses = 0; presses < 400; presses++) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((selector) => document.activeElement.matches(selector), selector)) return true;
+  }
+  return false;
+};
+
+try {
+  const context = browser.defaultBrowserContext();
+  await context.overridePermissions(new URL(url).origin, ["clipboard-read", "clipboard-write"]);
+  const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
+  const requests = [];
+  page.on("request", (request) => requests.push(request.url()));
+  await page.setViewport({ width: 1280, height: 800 });
+  await page.goto(url, { waitUntil: "networkidle0" });
+
+  const isIndex = (url) => url.endsWith("/search/search_index.json");
+  done.indexBeforeSearch = requests.filter(isIndex).length;
+
+  // A mark: Tab leads to it and opens what it says, Escape closes that.
+  done.tabLeadsToMark = await pressTabUntil(page, ".claim > button");
+  const said = ".claim:focus-within > .claim-why";
+  await page.waitForFunction((said) => getComputedStyle(document.querySelector(said)).visibility === "visible", patience, said);
+  await page.keyboard.press("Escape");
+  await page.waitForFunction((said) => getComputedStyle(document.querySelector(said)).visibility === "hidden", patience, said);
+  done.escapeClosesMark = true;
+
+  // Tabs: Tab leads to them, an arrow chooses the next.
+  done.tabLeadsToTabs = await pressTabUntil(page, ".tabbed-set > input");
+  const chosen = () => page.evaluate(() => [...document.activeElement.parentElement.children].indexOf(document.activeElement));
+  const before = await chosen();
+  await page.keyboard.press("ArrowRight");
+  done.arrowChoosesTab = (await chosen()) === before + 1 && (await page.evaluate(() => document.activeElement.checked));
+
+  // What the copy button takes: what is typed, without prompts and output.
+  const block = await page.$(".language-console.highlight:has(.go)");
+  await block.evaluate((element) => element.scrollIntoView());
+  const button = await block.waitForSelector("[data-md-type=copy], .md-clipboard", patience);
+  done.inBlock = await block.evaluate((element) => element.innerText);
+  await button.evaluate((element) => element.click());
+  done.copied = await page.evaluate(() => navigator.clipboard.readText());
+
+  // The search: its index comes when it is wanted. Slash leads to it, arrows and Enter to a result.
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press("/");
+  await page.waitForFunction(() => document.activeElement.matches("[data-md-component=search-query]"), patience);
+  await page.keyboard.type("nodeport");
+  await page.waitForSelector(".md-search-result__item a", patience);
+  done.indexForSearch = requests.filter(isIndex).length;
+  await page.keyboard.press("ArrowDown");
+  await page.waitForFunction(() => document.activeElement.matches(".md-search-result__link"), patience);
+  const result = await page.evaluate(() => document.activeElement.href);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((result) => location.pathname === new URL(result).pathname, patience, result);
+  done.enterLeadsToResult = true;
+
+  // On paper.
+  await page.goto(url, { waitUntil: "load" });
+  await page.emulateMediaType("print");
+  done.onPaper = await page.evaluate((selectors) => {
+    const shows = (selector) => [...document.querySelectorAll(selector)].some((element) => element.checkVisibility());
+    return Object.fromEntries(selectors.map((selector) => [selector, shows(selector)]));
+  }, [".md-header", ".md-sidebar", ".md-footer", ".md-path", ".md-tags", ".md-content__button", ".md-code__nav", ".claim", "article h1", "article pre"]);
+  await page.setViewport({ width: 700, height: 1000 }); // A4 between its margins
+  done.cutOnPaper = await page.$$eval("article pre > code", (codes) =>
+    codes.filter((code) => code.scrollWidth > code.clientWidth).map((code) => code.innerText),
+  );
+  console.log(JSON.stringify(done));
+} finally {
+  await browser.close();
+}

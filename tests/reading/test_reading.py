@@ -1,0 +1,116 @@
+"""The built site in a browser: on each page no request elsewhere, nothing that axe-core finds, nothing too wide.
+
+Lighthouse's scores for performance depend on how busy the machine is: here they have room, `./dev lighthouse` has none.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reading import lighthouse, node
+from reading.serve import serving
+
+PAGE_WITH_ALL = "kubernetes/resources/kube-proxy/"
+"""It has marks, tabs and snippets of all kinds."""
+MISSING = "there-is-no-such-page/"
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def site(built_site: Path) -> Iterator[str]:
+    """The address at which the built site is served."""
+    if missing := node.missing():
+        reason = f"{', '.join(missing)} not found; see README.md, What you need"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    node.install()
+    with serving(built_site) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def pages(site: str, built_site: Path) -> dict[str, Any]:
+    """What was found on each page, by its path."""
+    paths = [str(file.parent.relative_to(built_site)) for file in built_site.rglob("index.html")]
+    paths = ["" if path == "." else f"{path}/" for path in sorted(paths)]
+    found = {page["path"]: page for page in node.run("survey.mjs", node.chromium(), site, *paths, MISSING)}
+    assert len(found) == len(paths) + 1 > 20
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(site: str) -> Any:
+    """What came of what readers do."""
+    return node.run("reader.mjs", node.chromium(), f"{site}/{PAGE_WITH_ALL}")[0]
+
+
+@pytest.fixture(scope="module")
+def scores(site: str) -> list[Any]:
+    """What Lighthouse says of the two pages at which most readers arrive, the best of three runs."""
+    return lighthouse.scores(site, enough=95)
+
+
+def test_no_page_asks_another_host_for_anything(pages: dict[str, Any]) -> None:
+    assert {path: page["elsewhere"] for path, page in pages.items() if page["elsewhere"]} == {}
+
+
+def test_no_page_sets_a_cookie(pages: dict[str, Any]) -> None:
+    assert {path: page["cookies"] for path, page in pages.items() if page["cookies"]} == {}
+
+
+def test_no_script_of_a_page_fails(pages: dict[str, Any]) -> None:
+    assert {path: page["errors"] for path, page in pages.items() if page["errors"] and path != MISSING} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(pages: dict[str, Any], scheme: str) -> None:
+    assert {path: page[scheme] for path, page in pages.items() if page[scheme]} == {}
+
+
+@pytest.mark.parametrize("width", ["320", "640"])
+def test_no_page_scrolls_sideways_on_a_small_phone_or_enlarged_to_200_percent(
+    pages: dict[str, Any], width: str
+) -> None:
+    assert {path: page["tooWide"][width] for path, page in pages.items() if page["tooWide"][width] > 0} == {}
+
+
+def test_marks_tabs_and_search_are_used_by_keyboard(done: Any) -> None:
+    assert done["tabLeadsToMark"] and done["escapeClosesMark"]
+    assert done["tabLeadsToTabs"] and done["arrowChoosesTab"]
+    assert done["enterLeadsToResult"]
+
+
+def test_the_index_of_the_search_is_fetched_once_and_not_before_it_is_wanted(done: Any) -> None:
+    assert (done["indexBeforeSearch"], done["indexForSearch"]) == (0, 1)
+
+
+def test_the_copy_button_leaves_prompts_and_output_out(done: Any) -> None:
+    lines = [line for line in done["inBlock"].splitlines() if line]
+    commands = [re.sub(r"^[$>] ", "", line) for line in lines if line.startswith(("$ ", "> "))]
+    assert 0 < len(commands) < len(lines)
+    assert done["copied"].splitlines() == commands
+
+
+def test_on_paper_there_is_the_text_and_nothing_to_press(done: Any) -> None:
+    shown = {selector for selector, is_shown in done["onPaper"].items() if is_shown}
+    assert shown == {"article h1", "article pre"}
+    assert done["cutOnPaper"] == []
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["start", "nodeport"])
+def test_lighthouse_finds_nothing_to_mend(scores: list[Any], number: int) -> None:
+    page = scores[number]
+    full = {"accessibility": 100, "best-practices": 100, "seo": 100}
+    assert {name: page["scores"][name] for name in full} == full, page["lost"]
+    assert page["kilobytes"] <= 250, page["requests"]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["start", "nodeport"])
+def test_pages_are_quick_on_a_phone(scores: list[Any], number: int) -> None:
+    assert scores[number]["scores"]["performance"] >= 95, scores[number]["lost"]
