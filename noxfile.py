@@ -106,7 +106,7 @@ def new(session: nox.Session) -> None:
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Check formats, style, types, links, workflows and locks; needs no cluster."""
+    """Check formats, style, types, prose, links, workflows and locks; needs no cluster."""
     install(session, "lint")
     side_by_side(
         session,
@@ -114,6 +114,9 @@ def check(session: nox.Session) -> None:
         ["mkdocs", "build", "--strict", f"--site-dir={session.cache_dir}/site"],
         ["ruff", "format", "--check"],
         ["ruff", "check"],
+        ["rumdl", "check", "--quiet"],
+        ["codespell"],
+        ["python", "docs/words.py"],
         ["zizmor", "--offline", "--quiet", ".github"],
         *([[str(go_tools(session) / "actionlint")]] if shutil.which("go") else []),
     )
@@ -170,11 +173,13 @@ def wheel(session: nox.Session) -> None:
 @nox.session(default=False)
 def lighthouse(session: nox.Session) -> None:
     """Print what Lighthouse says of the start page and of NodePort's, on an idle machine; about a minute."""
-    install(session, "test")
-    session.run("mkdocs", "build", "--quiet", f"--site-dir={session.cache_dir}/site")
-    session.run(
-        "python", "-m", "reading.lighthouse", f"{session.cache_dir}/site", env={"PYTHONPATH": str(TOP / "tests")}
-    )
+    in_browser(session, "reading.lighthouse")
+
+
+@nox.session(default=False)
+def screenshots(session: nox.Session) -> None:
+    """Take pictures of the main pages at three widths in both colour schemes, into site-screenshots/."""
+    in_browser(session, "reading.screenshots", str(TOP / "site-screenshots"))
 
 
 @nox.session
@@ -279,6 +284,14 @@ def go_tools(session: nox.Session) -> Path:
     folder = Path(session.cache_dir) / "go-tools"
     session.run("go", "-C", "tools", "build", "-o", f"{folder.resolve()}/", "tool", external=True, silent=True)
     return folder
+
+
+def in_browser(session: nox.Session, module: str, *arguments: str) -> None:
+    """Build the site, and run a module of tests/ that opens it in a browser."""
+    install(session, "test")
+    site = f"{session.cache_dir}/site"
+    session.run("mkdocs", "build", "--quiet", f"--site-dir={site}")
+    session.run("python", "-m", module, site, *arguments, env={"PYTHONPATH": str(TOP / "tests")})
 
 
 @contextlib.contextmanager

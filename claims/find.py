@@ -98,7 +98,7 @@ def find_claims(page: Path, root: Path) -> list[Claim]:
     name = str(page.relative_to(root))
     found = []
     block = ""
-    for number, line in _prose(page.read_text("utf-8")):
+    for number, line in prose(page.read_text("utf-8")):
         if not line.strip() or _NEW_BLOCK.match(line):
             block = ""
         for mark in MARK.finditer(line):
@@ -119,7 +119,7 @@ def find_claims(page: Path, root: Path) -> list[Claim]:
 def find_references(page: Path, root: Path) -> list[Reference]:
     """The places of a page that lean on claims made elsewhere."""
     name = page.relative_to(root)
-    lines = _prose(page.read_text("utf-8"))
+    lines = prose(page.read_text("utf-8"))
     return [Reference(mark[1], f"{name}:{number}") for number, line in lines for mark in REFERENCE.finditer(line)]
 
 
@@ -233,7 +233,7 @@ def claims_and_proofs(root: Path) -> tuple[list[Claim], list[Proof]]:
     return claims, proofs
 
 
-def _prose(text: str) -> Iterator[tuple[int, str]]:
+def prose(text: str) -> Iterator[tuple[int, str]]:
     """The lines outside of fences, each with its number; fences leave an empty line."""
     closing = ""
     for number, line in enumerate(text.split("\n"), start=1):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import dates, offline, programs, sources, terms
+from docs import dates, offline, programs, sources, terms, words
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (ROOT / "docs/kubernetes/resources/questions.md").read_text("utf-8")
@@ -100,3 +100,10 @@ def test_links_of_the_offline_copy_lead_to_files(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(offline, "_files", {"proofs.html", "throwaway/index.html", "a/b.html"})
     found = offline.with_files('<a href="../proofs/#x"></a><a href="../throwaway/"></a><a href="https://a.b/c/">', "a")
     assert found == '<a href="../proofs.html#x"></a><a href="../throwaway/index.html"></a><a href="https://a.b/c/">'
+
+
+def test_words_are_written_as_kubernetes_writes_them() -> None:
+    text = (
+        "A pod asks `service`.\n\n```console\n$ kubectl get pods\n```\n\nA NodePort; Pods; [Node ports](nodeport.md).\n"
+    )
+    assert list(words.misspelt(text)) == [(1, "pod", "Pod"), (7, "Node port", "NodePort")]
