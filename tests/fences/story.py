@@ -97,15 +97,12 @@ class Story:
         if not (left := self._cluster.settle(before)):
             return
         made_by = self._made_by(before)
-        whole = f"{self._fences[0].page}: {{}}, by some fence of this page"
-        raise FenceError(
-            "\n".join(
-                f"{made_by[thing].place()}: {thing} {what}, from this fence on"
-                if thing in made_by
-                else whole.format(f"{thing} {what}")
-                for thing, what in left.items()
-            )
-        )
+        lines = []
+        for thing, what in left.items():
+            place = made_by[thing].place() if thing in made_by else self._fences[0].page
+            since = "from this fence on" if thing in made_by else "by some fence of this page"
+            lines.append(f"{place}: {thing} {what}, {since}{advice(thing)}")
+        raise FenceError("\n".join(lines))
 
     def _made_by(self, before: Things) -> dict[Thing, Fence]:
         """After which fence each thing was another for the first time, as far as the cluster remembers."""
