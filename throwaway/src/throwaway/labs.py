@@ -26,6 +26,7 @@ from throwaway.waiting import wait_until
 ROOT = Path(__file__).parents[3]
 """The site's repository."""
 PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 2  # each look costs a third of a second of processor time
 
 _HINTS_SHOWN = "throwaway/hints-shown"
 """An annotation of a lab's namespace."""
@@ -166,7 +167,7 @@ def check(lab: Lab, cluster: Cluster, patience: float = PATIENCE_SECONDS) -> Non
         except NotMendedError:
             if time.monotonic() > deadline:
                 raise
-        time.sleep(1)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def next_hint(lab: Lab, cluster: Cluster) -> tuple[int, str]:

@@ -63,11 +63,19 @@ def start(name: str, provider: str, context: str, lab_name: str) -> None:
 @name_option
 @provider_option
 @context_option
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=labs.PATIENCE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to look again: what you change has to come to each node.",
+)
 @_lab_argument
-def check(name: str, provider: str, context: str, lab_name: str) -> None:
+def check(name: str, provider: str, context: str, wait: float, lab_name: str) -> None:
     """Say whether the cause is mended; the exit code is 1 while it is not."""
     found = labs.find(lab_name)
-    labs.check(found, Cluster.find_or_fail(name, provider=provider, context=context))
+    labs.check(found, Cluster.find_or_fail(name, provider=provider, context=context), wait)
     click.echo(f"Lab {found.name!r} is mended. 'throwaway lab stop {found.name}' takes it away.")
 
 
