@@ -323,7 +323,7 @@ def page(results: dict[str, Any]) -> str:
         f" with {described['processors']} processors ({described['model']}), {described['memory, GiB']} GiB of memory"
         f" and Linux {described['kernel']}. Programs and images were built before.",
         "",
-        "Each figure is the median of "
+        "Unless said otherwise, each figure is the median of "
         f"{results['runs']} runs (memory: three), with the lowest and the highest in brackets. Before the first, the"
         f" machine's load was {described['load before']}. `./dev bench` measures them anew.",
         "",
@@ -347,7 +347,7 @@ def page(results: dict[str, Any]) -> str:
             "",
             "## One after another",
             "",
-            f"{len(sequence)} clusters in a row took {', '.join(map(str, sequence))} seconds to start.",
+            f"Measured once: {len(sequence)} clusters in a row took {', '.join(map(str, sequence))} seconds to start.",
         ]
     lines += ["", TRIED.read_text().strip()]
     if scales := results.get("scale"):
@@ -356,9 +356,9 @@ def page(results: dict[str, Any]) -> str:
             "",
             "## Many Services",
             "",
-            "NodePort Services with one endpoint each, on a running cluster. The endpoints are hollow: addresses"
-            " without a Pod. So this shows the cost of Services, not that of Pods. One more is programmed when its"
-            " endpoint stands in the rules of worker1; that includes the start of kubectl.",
+            "Each figure here was measured once. NodePort Services with one endpoint each, on a running cluster. The"
+            " endpoints are hollow: addresses without a Pod. So this shows the cost of Services, not that of Pods. One"
+            " more is programmed when its endpoint stands in the rules of worker1; that includes the start of kubectl.",
             "",
             f"| kube-proxy | {' | '.join(heads)} |",
             "| --- |" + " --- |" * len(heads),

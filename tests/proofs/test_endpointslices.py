@@ -199,19 +199,20 @@ def test_a_slice_by_hand_beside_the_controllers(world: World) -> None:
     "endpointslices-addresses",
     "endpointslices-address-type",
     "endpointslices-one-kind",
-    control="Loopback, link-local and multicast addresses would be taken, as an address of elsewhere is; and the type"
-    " of addresses could be changed.",
+    control="Loopback, link-local and link-local multicast addresses would be taken, or other multicast addresses be"
+    " refused; and the type of addresses could be changed.",
 )
 def test_some_addresses_are_refused(world: World) -> None:
     """Writes slices with addresses of several kinds, and changes the type of addresses of one."""
     for address, why in (
         ("127.0.0.1", "loopback"),
         ("169.254.1.1", "link-local"),
-        ("224.0.0.1", "multicast"),
+        ("224.0.0.1", "link-local multicast"),
         ("2001:db8::1", "must be an IPv4 address"),
     ):
         assert why in refused(world, address)
-    assert refused(world, "198.51.100.1") == ""
+    for address in ("198.51.100.1", "224.0.1.1", "239.1.1.1"):
+        assert refused(world, address) == ""
     own, _ = world.endpoint_slice("echo", POD_PORT, name="own")
     try:
         world.discovery.patch_namespaced_endpoint_slice("own", world.namespace, {"addressType": "IPv6"})
@@ -357,7 +358,7 @@ def test_kube_proxy_follows_hints_whoever_wrote_them(world: World) -> None:
     "endpointslices-mirrored-not-always",
     "endpointslices-mirrored-one-slice",
     control="There would be no slice for the Endpoints, or one for those with the label; or 150 addresses would be"
-    " spread over two slices, as Pods would be.",
+    " spread over two slices, as Pods would be; or those of two sets of ports or two families share one.",
 )
 def test_endpoints_by_hand_are_copied_into_a_slice(world: World) -> None:
     """Writes Endpoints for Services without a selector, one with a label that says not to, and looks at slices."""
@@ -378,9 +379,33 @@ def test_endpoints_by_hand_are_copied_into_a_slice(world: World) -> None:
     world.core.patch_namespaced_endpoints("echo", world.namespace, {"subsets": [{"addresses": many, "ports": [port]}]})
     wait_for(lambda: sum(sizes(world)) == 150, "all are copied")
     assert sizes(world) == [150]
+    other = {"addresses": [{"ip": "198.51.100.1"}, {"ip": "2001:db8::1"}], "ports": [{"port": 9}]}
+    both = [{"addresses": many, "ports": [port]}, other]
+    world.core.patch_namespaced_endpoints("echo", world.namespace, {"subsets": both})
+    wait_for(lambda: sizes(world) == [1, 1, 150], "one for each set of ports and each family")
+    kinds = sorted((each.address_type, each.ports[0].port) for each in world.slices("echo"))
+    assert kinds == [("IPv4", 9), ("IPv4", POD_PORT), ("IPv6", 9)]
     assert world.slices("not") == []
     wait_for(lambda: world.core.read_namespaced_endpoints("selects", world.namespace).subsets, "it has Endpoints")
     by = {each.metadata.labels[MANAGED_BY] for each in world.slices("selects")}
     assert by == {"endpointslice-controller.k8s.io"}
     world.core.delete_namespaced_endpoints("echo", world.namespace)
     wait_for(lambda: world.slices("echo") == [], "the copy goes with the Endpoints")
+
+
+@proof(
+    "endpointslices-mirrored-thousand",
+    control="All 1001 addresses of the first of the subsets would be copied, as the one of the second is.",
+)
+def test_a_thousand_addresses_of_each_subset_are_copied(world: World) -> None:
+    """Writes Endpoints of two subsets, one with 1001 addresses, for a Service that no kube-proxy has to do with."""
+    elsewhere = {"labels": {"service.kubernetes.io/service-proxy-name": "another"}}
+    world.service(metadata=elsewhere, selector=None)
+    many = [{"ip": f"198.51.{number // 250}.{number % 250 + 1}"} for number in range(1001)]
+    subsets = [
+        {"addresses": many, "ports": [{"port": POD_PORT}]},
+        {"addresses": [{"ip": "198.51.100.1"}], "ports": [{"port": 9}]},
+    ]
+    endpoints = {"metadata": {"name": "echo", **elsewhere}, "subsets": subsets}
+    world.core.create_namespaced_endpoints(world.namespace, endpoints)
+    wait_for(lambda: sizes(world) == [1, 1000], "there is a slice for each")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proofs import proof
-from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, wait_for
+from proofs.world import AGNHOST, POD_PORT, World, answers, asked, outside, outside_failure, wait_for
 
 HOLLOW = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 """Addresses at which there is no Pod, for documentation (RFC 5737): rules are written for them all the same."""
@@ -396,23 +396,37 @@ def stopped(world: World, node: str) -> Iterator[None]:
     "kube-proxy-no-data",
     "kube-proxy-stopped",
     "kube-proxy-stopped-goes-stale",
+    "kube-proxy-stopped-health",
     control="Connections would fail as soon as kube-proxy stands still; those to a Pod that is replaced meanwhile would"
-    " succeed, as they do by another Node.",
+    " succeed, as they do by another Node; and the Node's health would be told, as it is before and after.",
 )
 def test_connections_pass_while_kube_proxy_stands_still(world: World) -> None:
-    """Stops worker1's kube-proxy (SIGSTOP), connects from a Pod there, replaces the only Pod, and connects again."""
+    """Stops worker1's kube-proxy (SIGSTOP), connects from a Pod there, replaces the only Pod, and connects again.
+
+    Asks for the Node's health meanwhile, at `/healthz` and at a Service's `healthCheckNodePort`.
+    """
     (one,) = world.pods("one", node="worker2", labels={"app": "echo"})
     port = world.service(type="NodePort").spec.ports[0].node_port
     toolbox = world.toolbox("worker1").name
     inside, elsewhere = "http://echo/hostname", f"http://{world.nodes['worker2']}:{port}/hostname"
     wait_for(lambda: world.ask(inside, 10, toolbox) == [one.name] * 10, "it answers each time")
+    balanced = world.service("balanced", type="LoadBalancer", externalTrafficPolicy="Local").spec
+    worker1 = world.nodes["worker1"]
+    health = [f"http://{worker1}:10256/healthz", f"http://{worker1}:{balanced.health_check_node_port}/"]
+
+    def tells_health() -> bool:
+        return [outside_failure(url) for url in health] == ["", ""]
+
+    wait_for(tells_health, "it tells its health at both ports")
     with stopped(world, "worker1"):
+        assert [outside_failure(url) for url in health] == ["timeout", "timeout"]
         assert world.ask(inside, 20, toolbox) == [one.name] * 20
         (two,) = world.pods("two", node="worker2", labels={"app": "echo"})
         world.delete_pod(one)
         wait_for(lambda: asked(elsewhere, 10) == [two.name] * 10, "by another Node, the new Pod answers")
         assert world.failure(inside, toolbox) != ""
     wait_for(lambda: world.ask(inside, 10, toolbox) == [two.name] * 10, "the new Pod answers")
+    wait_for(tells_health, "it tells its health again")
 
 
 @pytest.mark.disturbs
@@ -565,3 +579,53 @@ def test_a_udp_flow_stays_with_its_pod_and_moves_on_when_that_goes(world: World)
         assert {flow.ask() for _ in range(10)} == {other}
     finally:
         flow.close()
+
+
+@proof(
+    "kube-proxy-udp-unready",
+    control="The flow would go on to meet its Pod, as the open connection does; or the connection end.",
+)
+def test_a_udp_flow_leaves_a_pod_that_is_not_ready_and_a_connection_stays(world: World) -> None:
+    """Opens a connection and a flow to one of two Pods, which then says, by a readiness gate, that it is not ready."""
+    gate = "example.com/serves"
+    container = {"name": "main", "image": AGNHOST, "args": ["netexec"]}
+    pods = world.pods(count=2, ready=False, containers=[container], readinessGates=[{"conditionType": gate}])
+    names = {pod.name for pod in pods}
+
+    def say(pod: str, status: str) -> None:
+        said = {"status": {"conditions": [{"type": gate, "status": status}]}}
+        world.core.patch_namespaced_pod_status(pod, world.namespace, said)
+
+    for name in names:
+        say(name, "True")
+    ports = [
+        {"name": "http", "port": 80, "targetPort": POD_PORT},
+        {"name": "udp", "port": 80, "targetPort": 8081, "protocol": "UDP"},
+    ]
+    http, udp = (port.node_port for port in world.service(type="NodePort", ports=ports).spec.ports)
+    host = world.nodes["control-plane"]
+    url = f"http://{host}:{http}/hostname"
+    wait_for(lambda: set(asked(url, 20)) == names, "both answer")
+    connection = HTTPConnection(host, http, timeout=5)
+    connection.request("GET", "/hostname")
+    met = connection.getresponse().read().decode()
+    flows: list[Flow] = []
+
+    def flow_to_the_same() -> Flow | None:
+        flows.append(Flow(host, udp))
+        return flows[-1] if flows[-1].ask() == met else None
+
+    try:
+        flow = wait_for(flow_to_the_same, "a flow meets the Pod that has the connection")
+        assert {flow.ask() for _ in range(10)} == {met}
+        (other,) = names - {met}
+        say(met, "False")
+        wait_for(lambda: asked(url, 20) == [other] * 20, "new connections go to the other one")
+        wait_for(lambda: flow.ask() == other, "the flow meets the other one")
+        connection.request("GET", "/hostname")
+        assert connection.getresponse().read().decode() == met, "the connection stays"
+        assert world.core.read_namespaced_pod(met, world.namespace).status.phase == "Running"
+    finally:
+        connection.close()
+        for each in flows:
+            each.close()

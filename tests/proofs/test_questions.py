@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from kubernetes import client
@@ -113,6 +114,21 @@ def test_what_the_api_server_takes(world: World) -> None:
         with pytest.raises(client.ApiException) as refused:
             world.service(name)
         assert json.loads(refused.value.body)["details"]["causes"][0]["field"] == "metadata.name", name
+
+
+@proof(
+    "questions-health-check-port",
+    control="Another Service could have the port, as it can have one that is free; or the table of Services show it.",
+)
+def test_a_health_check_port_is_taken_and_not_shown(world: World) -> None:
+    """Asks for the `healthCheckNodePort` of one Service as another one's NodePort, before and after that is deleted."""
+    port = world.service(type="LoadBalancer", externalTrafficPolicy="Local").spec.health_check_node_port
+    other: dict[str, Any] = {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}
+    assert "provided port is already allocated" in world.refusal(**other)[1]
+    assert str(port) not in kubectl(world, "get services")
+    assert f"healthCheckNodePort: {port}\n" in kubectl(world, "get services -o yaml")
+    world.core.delete_namespaced_service("echo", world.namespace)
+    assert world.service(**other).spec.ports[0].node_port == port
 
 
 @proof("questions-apply-keeps-port", control="The `nodePort` would be another one, as it would be of a new Service.")

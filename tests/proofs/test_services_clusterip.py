@@ -247,6 +247,29 @@ def test_clients_behind_one_nat_are_one_client(world: World) -> None:
     assert len(set(seen)) == 1
 
 
+@proof(
+    "clusterip-affinity-each-port",
+    control="All twenty ports would lead to the same Pod; by chance alone they would once in half a million times.",
+)
+def test_affinity_counts_for_each_port_by_itself(world: World) -> None:
+    """Connects twice to each of the twenty ports of a Service with session affinity and two Pods."""
+    pods = world.pods(count=2)
+    ports = [{"name": f"p{port}", "port": port, "targetPort": POD_PORT} for port in range(8001, 8021)]
+    world.service(ports=ports, sessionAffinity="ClientIP")
+    one = "curl -s --max-time 2 http://echo:$port/hostname"
+    command = f"for port in $(seq 8001 8020); do echo $({one}) $({one}); done"
+
+    def met() -> list[set[str]]:
+        return [set(line.split()) for line in world.run(command).splitlines()]
+
+    names = {pod.name for pod in pods}
+    wait_for(lambda: all(each and each <= names for each in met()), "all ports answer")
+    seen = met()
+    assert len(seen) == 20
+    assert all(len(each) == 1 for each in seen), "each port keeps to one Pod"
+    assert set().union(*seen) == names
+
+
 @proof("clusterip-affinity-times-out", control="The same Pod would answer for ever, as it does without a pause.")
 def test_affinity_ends_after_its_timeout(world: World) -> None:
     """Sets a timeout of one second, connects 20 times at once, then with pauses of more than a second."""

@@ -657,10 +657,11 @@ def test_the_node_that_answers_passes_connections_on_to_all(world: World) -> Non
     "loadbalancer-without-pods",
     "loadbalancer-without-pods-refused",
     needs=("load-balancer",),
-    control="Connections from outside would be refused, as those to a NodePort are and those of a Pod.",
+    control="Connections from outside would be refused, as those to a NodePort are and those of a Pod; or nobody would"
+    " answer ARP while the only Pod ends.",
 )
 def test_without_a_ready_pod_nobody_answers_arp(world: World) -> None:
-    """Asks a Service without Pods from outside and from a Pod; then with a Pod, and when that is gone again."""
+    """Asks a Service without Pods from outside and from a Pod; then with a Pod, as it ends, and when it is gone."""
     service = world.service(type="LoadBalancer")
     address = address_of(world)
     url = f"http://{address}/hostname"
@@ -669,10 +670,15 @@ def test_without_a_ready_pod_nobody_answers_arp(world: World) -> None:
     forget(world, address)  # another Service may have had it
     assert outside_failure(url, 6) == NO_ROUTE
     wait_for(lambda: world.failure(url) == "refused", "a Pod is refused")
-    (pod,) = world.pods()
+    (pod,) = world.pods(args=["netexec", "--delay-shutdown=60"], terminationGracePeriodSeconds=70)
     wait_for(lambda: answers(url), "it answers")
     assert outside(url) == pod.name
     world.delete_pod(pod)
+    wait_for(lambda: world.endpoints("echo")[pod.address].conditions.terminating, "it ends")
+    forget(world, address)
+    wait_for(lambda: answers(url), "ARP is answered while it ends, and it serves")
+    assert outside(url) == pod.name
+    world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=0)
     wait_for(lambda: outside_failure(url, 6) == "refused", "who knows the Node is refused")
     wait_for(lambda: announcer(world) == "", "nobody answers ARP")
     forget(world, address)

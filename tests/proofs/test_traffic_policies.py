@@ -1,6 +1,7 @@
 """Proofs of docs/kubernetes/resources/traffic-policies.md."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -85,14 +86,15 @@ def test_with_local_each_node_shares_among_its_own(world: World) -> None:
 @proof(
     "traffic-local-nobody",
     "traffic-internal-nobody",
-    control="They would be silent, as Nodes without a Pod are while another Node has one that is ready.",
+    control="They would be silent, as Nodes without a Pod are while another Node has one that is ready or serves.",
 )
 def test_with_local_all_nodes_refuse_where_no_pod_is_ready(world: World) -> None:
     """Asks a Service with both policies Local, from outside and in a Pod, while one Node has a ready Pod, then none.
 
-    Another Node has a Pod that is never ready.
+    Meanwhile that Pod ends, and still serves. Another Node has a Pod that is never ready.
     """
-    (pod,) = world.pods(node="worker1")
+    slowly = ["netexec", "--delay-shutdown=60"]
+    (pod,) = world.pods(node="worker1", args=slowly, terminationGracePeriodSeconds=70)
     world.pods("never", node="worker2", labels={"app": "echo"}, ready=False)
     service = world.service(type="NodePort", externalTrafficPolicy="Local", internalTrafficPolicy="Local")
     at, toolbox = urls(world, service), world.toolbox("control-plane").name
@@ -101,6 +103,16 @@ def test_with_local_all_nodes_refuse_where_no_pod_is_ready(world: World) -> None
     wait_for(lambda: {outside_failure(at[node]) for node in without} == {"timeout"}, "the others are silent outside")
     wait_for(lambda: world.failure(HTTP, toolbox) == "timeout", "and inside")
     world.delete_pod(pod)
+
+    def conditions() -> tuple[bool, bool, bool]:
+        found = world.endpoints("echo")[pod.address].conditions
+        return found.ready, found.serving, found.terminating
+
+    wait_for(lambda: conditions() == (False, True, True), "the Pod ends, and serves")
+    assert [outside_failure(at[node]) for node in without * 2] == ["timeout"] * 4, "the others are still silent"
+    assert world.failure(HTTP, toolbox) == "timeout"
+    assert conditions() == (False, True, True), "it still serves"
+    world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=0)
     wait_for(lambda: {outside_failure(url) for url in at.values()} == {"refused"}, "all refuse")
     wait_for(lambda: world.failure(HTTP, toolbox) == "refused", "and inside")
     world.patch("echo", externalTrafficPolicy="Cluster")
@@ -354,6 +366,44 @@ def test_pods_of_the_same_zone_are_preferred(world: World) -> None:
         wait_for(partial(meets, world, "control-plane", url, {near.name}), "the zone's own answers")
         world.delete_pod(near)
         wait_for(partial(meets, world, "control-plane", url, {far.name}), "that of the other zone answers")
+
+
+@pytest.mark.disturbs
+@proof(
+    "traffic-zone-missing",
+    "endpointslices-zone-later",
+    control="The zone's own Pod would go on to answer alone, or do so again as soon as the Node has a zone; or the"
+    " entry would have the zone by then, as that of another Service does, which has changed.",
+)
+def test_a_pod_on_a_node_without_a_zone_switches_the_preference_off(world: World) -> None:
+    """Gives two of three Nodes a zone, starts a ready Pod on the third, labels that Node, and changes the Service."""
+    near, far = near_and_far(world)
+
+    def zone_after_change(service: str) -> str | None:
+        """The zone of the third Pod's entry, after a change of its Service that concerns nothing else."""
+        change = {"metadata": {"annotations": {"changed": str(time.monotonic_ns())}}}
+        world.core.patch_namespaced_service(service, world.namespace, change)
+        return zone(service)
+
+    def zone(service: str) -> str | None:
+        found: str | None = world.endpoints(service)[third.address].zone
+        return found
+
+    with zones(world, {"worker1": "east", "worker2": "west"}):
+        url = f"http://{world.service(trafficDistribution=SAME_ZONE).spec.cluster_ip}/hostname"
+        world.service("other", selector={"app": "echo"})
+        for pod in (near, far):
+            wait_for(partial(meets, world, pod.node, url, {pod.name}), f"{pod.name} answers on {pod.node}")
+        (third,) = world.pods("third", node="control-plane", labels={"app": "echo"})
+        everybody = {near.name, far.name, third.name}
+        for pod in (near, far):
+            wait_for(partial(meets, world, pod.node, url, everybody, 40), f"all answer on {pod.node}")
+        with zones(world, {"control-plane": "north"}):
+            wait_for(lambda: zone_after_change("other") == "north", "the entry of the other Service has the zone")
+            assert zone("echo") is None
+            assert meets(world, near.node, url, everybody, 60), "all answer still"
+            wait_for(lambda: zone_after_change("echo") == "north", "so has this one's")
+            wait_for(partial(meets, world, near.node, url, {near.name}, 40), "the zone's own answers")
 
 
 @proof(
