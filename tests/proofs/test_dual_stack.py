@@ -295,7 +295,6 @@ def test_the_api_servers_service_has_one_family(world: World) -> None:
 
 @proof(
     "dual-listens-on-one",
-    "dual-probe-one-family",
     needs=("dual-stack",),
     control="Both families would answer, as they do by the same Service when the program listens at ::.",
 )
@@ -312,12 +311,48 @@ def test_a_program_that_listens_at_ipv4_only_is_ready_and_refuses_ipv6(world: Wo
     _wait_until_answered(world, url(six), "both")
 
 
+@proof(
+    "dual-probe-one-family",
+    needs=("dual-stack",),
+    control="The Pod that listens at its IPv6 address alone would be ready, or the one at IPv4 alone not; or the probe"
+    " that fails would have asked at another address.",
+)
+def test_a_program_that_listens_at_ipv6_only_is_not_ready(world: World) -> None:
+    """Starts a web server at its Pod's IPv6 address, asks it there, then starts one at 0.0.0.0 until it is ready."""
+    _start_web_server(world, "six", "[${ADDRESSES#*,}]")
+    own = [each.ip for each in wait_for(lambda: _status(world, "six").pod_ips, "the Pod has addresses")]
+    assert families(own) == ["IPv4", "IPv6"]
+    at_six = url(own[1], port=POD_PORT)
+    _wait_until_answered(world, at_six, "six")
+    _start_web_server(world, "four", "0.0.0.0")
+    wait_for(lambda: _is_ready(world, "four"), "the one that listens at IPv4 is ready")
+    refused = f"dial tcp {own[0]}:{POD_PORT}: connect: connection refused"
+    wait_for(lambda: refused in _events(world, "six"), "the probe was refused at the IPv4 address")
+    assert not _is_ready(world, "six")
+    assert world.ask(at_six) == ["six"]
+
+
+def _status(world: World, pod: str) -> Any:
+    return world.core.read_namespaced_pod(pod, world.namespace).status
+
+
+def _is_ready(world: World, pod: str) -> bool:
+    return any((each.type, each.status) == ("Ready", "True") for each in _status(world, pod).conditions or ())
+
+
+def _events(world: World, pod: str) -> str:
+    events = world.core.list_namespaced_event(world.namespace, field_selector=f"involvedObject.name={pod}")
+    return "\n".join(each.message or "" for each in events.items)
+
+
 def _start_web_server(world: World, name: str, listens: str) -> None:
     serve = f"mkdir /w; printf {name} >/w/hostname; exec httpd -f -p {listens}:{POD_PORT} -h /w"
+    addresses = {"name": "ADDRESSES", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}
     container = {
         "name": "main",
         "image": TOOLBOX,
         "command": ["sh", "-c", serve],
+        "env": [addresses],
         "readinessProbe": {"httpGet": {"path": "/hostname", "port": POD_PORT}, "periodSeconds": 1},
     }
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0}

@@ -11,7 +11,7 @@ from kubernetes import client
 
 from proofs import proof
 from proofs.chance import ALPHA, p_of_even_spread
-from proofs.world import POD_PORT, World, outside_failure, spread, wait_for
+from proofs.world import POD_PORT, World, clients_outside, outside_failure, spread, wait_for
 
 UNALLOCATED = "http://10.96.0.200/"
 """An address of the range that no Service has: it lies where those who ask for none are given one only in the end."""
@@ -91,14 +91,16 @@ def test_connections_of_a_pod_go_to_a_pod_at_random(world: World) -> None:
     " probability of one in a million.",
 )
 def test_a_busy_pod_gets_as_many_connections_as_an_idle_one(world: World) -> None:
-    """Keeps 60 connections to one of two Pods open, and opens 300 more through the Service."""
-    busy, idle = world.pods(count=2)
+    """Opens 60 connections through the Service while it has one Pod, starts another one, and opens 300 more."""
+    (busy,) = world.pods("busy", labels={"app": "echo"})
     world.service()
     url = "http://echo/hostname"
-    wait_for(lambda: set(world.ask(url, 20)) == {busy.name, idle.name}, "both Pods answer")
-    world.run(f"for i in $(seq 60); do (sleep 60 | nc {busy.address} {POD_PORT}) >/dev/null 2>&1 </dev/null & done")
+    wait_for(lambda: world.ask(url) == [busy.name], "the Pod answers")
+    world.run("for i in $(seq 60); do (sleep 300 | nc echo 80) >/dev/null 2>&1 </dev/null & done")
     count = "grep -c ' 01 ' /proc/net/tcp || true"  # established ones, see proc_net_tcp(5)
     wait_for(lambda: int(world.run(count)) >= 60, "the connections are open")
+    (idle,) = world.pods("idle", labels={"app": "echo"})
+    wait_for(lambda: set(world.ask(url, 20)) == {busy.name, idle.name}, "both Pods answer")
     seen = world.ask(url, 300)
     assert int(world.run(count)) >= 60, "they were open to the end"
     assert p_of_even_spread(list(spread(seen, (busy, idle)).values())) > ALPHA
@@ -218,31 +220,19 @@ def test_clients_behind_one_nat_are_one_client(world: World) -> None:
     pods = world.pods(count=2)
     port = world.service(type="NodePort", sessionAffinity="ClientIP").spec.ports[0].node_port
     url = f"http://{world.nodes['worker1']}:{port}/hostname"
-    clients = [f"172.30.0.{number}" for number in range(100, 124)]
-    each = f"for i in {' '.join(clients)}; do curl -s --max-time 2 --interface $i {url}; echo; done"
-
-    def met() -> list[str]:
-        return world.cluster.exec("client", ["sh", "-c", f"{each}; true"]).split()
-
+    names = {pod.name for pod in pods}
     table = f"nat-{world.namespace}"
     nat = (
         f"add table ip {table}; add chain ip {table} out {{ type nat hook postrouting priority srcnat; }};"
         f" add rule ip {table} out ip daddr {world.nodes['worker1']} snat to 172.30.0.3"
     )
-    names = {pod.name for pod in pods}
-    add, remove = (
-        "; ".join(f"ip address {verb} {client}/32 dev eth0" for client in clients) for verb in ("add", "del")
-    )
-    world.cluster.exec("client", ["sh", "-c", add])
-    try:
-        wait_for(lambda: (seen := met()) and len(seen) == 24 and set(seen) == names, "both Pods answer")
+    with clients_outside(world, 100) as met:
+        wait_for(lambda: set(met(url)) == names, "both Pods answer")
         world.cluster.exec("client", ["nft", nat])
         try:
-            seen = met()
+            seen = met(url)
         finally:
             world.cluster.exec("client", ["nft", f"delete table ip {table}"])
-    finally:
-        world.cluster.exec("client", ["sh", "-c", remove])
     assert len(seen) == 24
     assert len(set(seen)) == 1
 

@@ -6,7 +6,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -206,6 +207,30 @@ def outside(url: str, seconds: float = 2) -> str:
     request = urllib.request.Request(url, headers={"Connection": "close"})
     with urllib.request.urlopen(request, timeout=seconds) as answer:
         return str(answer.read().decode())
+
+
+@contextmanager
+def clients_outside(world: World, first: int) -> Iterator[Callable[[str], list[str]]]:
+    """Give the machine `client` 24 more addresses, from 172.30.0.FIRST on; another range for each proof.
+
+    What is given asks an address by one connection from each of them: the answers in order, "" where nothing comes.
+    """
+    addresses = [f"172.30.0.{number}" for number in range(first, first + 24)]
+
+    def change(verb: str) -> None:
+        commands = "; ".join(f"ip address {verb} {address}/32 dev eth0" for address in addresses)
+        world.cluster.exec("client", ["sh", "-c", commands])
+
+    def ask(url: str) -> list[str]:
+        one = f"curl -s --max-time 2 --interface $i '{url}' || true; echo"
+        told = world.cluster.exec("client", ["sh", "-c", f"for i in {' '.join(addresses)}; do {one}; done"])
+        return told.removesuffix("\n").split("\n")
+
+    change("add")
+    try:
+        yield ask
+    finally:
+        change("del")
 
 
 def outside_failure(url: str, seconds: float = 1) -> str:
