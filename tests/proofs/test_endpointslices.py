@@ -110,14 +110,16 @@ def test_each_set_of_ports_has_its_slice(world: World) -> None:
     wait_for(lambda: found() == [(8080, 2), (8081, 1)], "the third is in another slice")
 
 
-@proof("endpointslices-no-node", control="The Pod would be listed by both Services, as one that runs on a Node is.")
+@proof("endpointslices-no-node", control="One would be listed by both Services, as the Pod that runs on a Node is.")
 def test_a_pod_without_a_node_is_left_out(world: World) -> None:
-    """Makes a Pod that no Node runs and one that a Node runs, behind two Services of which one publishes all."""
-    hollow(world, "nowhere", 1)
+    """Makes two Pods that no Node runs, of which one is not ready, and one that a Node runs, behind two Services."""
+    hollow(world, "nowhere", 2)
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    world.core.patch_namespaced_pod_status("nowhere-1", world.namespace, unready)
     (real,) = world.pods()
     world.service()
     world.service("all", selector={"app": "echo"}, publishNotReadyAddresses=True)
-    wait_for(lambda: len(world.endpoints("all")) == 2, "the one that publishes all has both")
+    wait_for(lambda: len(world.endpoints("all")) == 3, "the one that publishes all has all three")
     wait_for(lambda: set(world.endpoints("echo")) == {real.address}, "the other one has the real Pod")
 
 

@@ -153,13 +153,17 @@ def test_dns_knows_a_service_by_its_names(world: World) -> None:
 @proof(
     "services-environment-variables",
     "myths-environment",
-    control="The Pod would have the later Service's variables, as it has the earlier one's.",
+    control="The Pod would have variables of the later Service, of the headless one or of the ExternalName, as it has"
+    " of the earlier one.",
 )
 def test_a_pod_has_the_services_of_its_start_in_its_environment(world: World) -> None:
-    """Makes a Service, starts a Pod, makes another Service, and reads the Pod's environment."""
+    """Makes Services of three kinds, starts a Pod, makes another Service, and reads the Pod's environment."""
     early = world.service("early").spec.cluster_ip
+    world.service("headless", clusterIP="None")
+    world.service("alias", type="ExternalName", externalName="example.com", selector=None)
     toolbox = world.toolbox()
     world.service("late")
     told = world.run("env", toolbox.name)
     assert f"EARLY_SERVICE_HOST={early}" in told
-    assert "LATE_SERVICE_HOST" not in told
+    for without in ("LATE", "HEADLESS", "ALIAS"):
+        assert f"{without}_SERVICE_HOST" not in told

@@ -312,15 +312,18 @@ def test_one_address_has_several_ports_and_protocols(world: World) -> None:
     control="The second Service would have to wait, as one without the key and one with the same port do.",
 )
 def test_services_of_one_key_share_an_address(world: World) -> None:
-    """Asks for the same address by four Services: two with one key, one without, and one whose port is taken."""
+    """Asks for the same address by five Services: three with one key, one without, and one whose port is taken."""
     world.pods("one")
     world.pods("two")
     wish = WISHES[2]
     world.service("one", metadata=annotated(wish=wish, share="both"), type="LoadBalancer")
     assert address_of(world, "one") == wish
-    other_port = [{"port": 81, "targetPort": POD_PORT}]
+    other_port = [{"port": 81, "protocol": "TCP", "targetPort": POD_PORT}]
     world.service("two", metadata=annotated(wish=wish, share="both"), type="LoadBalancer", ports=other_port)
     assert address_of(world, "two") == wish
+    by_udp = [{"port": 80, "protocol": "UDP"}]  # port 80 of "one" is of TCP
+    world.service("udp", metadata=annotated(wish=wish, share="both"), type="LoadBalancer", ports=by_udp)
+    assert address_of(world, "udp") == wish
     world.service("without", metadata=annotated(wish=wish), type="LoadBalancer", ports=[{"port": 82}])
     world.service("same-port", metadata=annotated(wish=wish, share="both"), type="LoadBalancer")
     for port, name in ((80, "one-0"), (81, "two-0")):
