@@ -6,3 +6,6 @@ leans on a claim of another page refers to it: `Ask any Node [✓](claim:nodepor
 
 find → (the tests run) → results → render
 """
+
+KUBECTL_SAYS = ("none", "pending", "unset", "nil", "unknown", "invalid")
+"""What kubectl itself prints in angle brackets, as `<none>`. All else in them is a placeholder of a page's."""

@@ -13,7 +13,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
-from claims import render, results  # noqa: E402
+from claims import KUBECTL_SAYS, render, results  # noqa: E402
 from claims.find import ClaimError, Proof, claims_and_proofs  # noqa: E402
 from live import SITE_PORT, runnable  # noqa: E402
 from mutate import render as mutations  # noqa: E402
@@ -21,7 +21,7 @@ from mutate import results as mutation_results  # noqa: E402
 
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
-_PLACEHOLDER = re.compile(r"&lt;(?!none|pending|unset|nil|unknown|invalid)[a-z][a-z0-9-]*&gt;")
+_PLACEHOLDER = re.compile(rf"&lt;(?!(?:{'|'.join(KUBECTL_SAYS)})&gt;)[a-z][a-z0-9-]*&gt;")
 _LIST_OF_PROOFS = "<!-- proofs -->"
 _MUTATIONS = "<!-- mutations -->"
 

@@ -37,7 +37,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nftables", action="append", default=[], metavar="NAME", help="a cluster of this mode")
     parser.add_argument("--iptables", action="append", default=[], metavar="NAME", help="a cluster of this mode")
-    parser.add_argument("--only", nargs="*", metavar="FAULT", help="try these faults alone, and keep other results")
+    names = [fault.name for fault in FAULTS]
+    parser.add_argument(
+        "--only", nargs="+", choices=names, metavar="FAULT", help="try these faults alone, and keep other results"
+    )
     parser.add_argument(
         "--patience", type=float, default=20, help="seconds that a proof waits for what it expects (20)"
     )

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from claims import KUBECTL_SAYS
+
 NEGATIONS = re.compile(r"\b(not|no|never|nobody|none|nothing|nowhere|neither|nor|without|cannot)\b", re.IGNORECASE)
 AUXILIARY = re.compile(r"\b(is|are|has|have|can|may|must|does|do|was|were|will)\b")
 NUMBER = re.compile(r"(?<![\w.<-])\d+(?:\.\d+)*(?![\w>])")
@@ -104,7 +106,7 @@ def _line_breaks(line: str, language: str) -> Iterator[tuple[str, str, str, str]
     if word := re.search(r"[A-Za-z]{3,}", plain):
         other = word[0][:-1] + ("x" if word[0][-1] != "x" else "y")
         yield "letter", word[0], other, f"{head}{text[: word.start()]}{other}{text[word.end() :]}"
-    if (place := PLACEHOLDER.search(text)) and place[0] not in ("<none>", "<pending>", "<unset>"):
+    if place := next((each for each in PLACEHOLDER.finditer(text) if each[1] not in KUBECTL_SAYS), None):
         other = "<age>" if place[1] == "uid" else "<uid>"
         yield "placeholder", place[0], other, f"{head}{text[: place.start()]}{other}{text[place.end() :]}"
 

@@ -102,9 +102,12 @@ def _of_fence(proof: Proof, root: Path) -> str:
     parts = [own.source]
     waiting = _uses(own)
     for fence in reversed(above):
-        title = fence.settings.get("title", "")
-        if fence.language == "yaml" or (defined := _defines(fence)) & waiting:
-            parts.append(fence.source if not title else f"{title}\n{fence.source}")
+        if fence.language == "yaml":
+            title = fence.settings.get("title", "")
+            if title and any(title in part for part in parts):
+                parts.append(f"{title}\n{fence.source}")
+        elif (defined := _defines(fence)) & waiting:
+            parts.append(fence.source)
             waiting |= _uses(fence) if fence.language == "python" else set()
             waiting -= defined if fence.language == "python" else set()
     return "\n".join(parts)

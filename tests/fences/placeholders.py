@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from claims import KUBECTL_SAYS
 from throwaway.plan import MAX_NODES, make_plan
 
 _PLAN = make_plan(nodes=MAX_NODES, ip_family="dual")
@@ -96,8 +97,6 @@ its Pods, `<chain-hash>` the end of the name of a chain in iptables mode, `<pod>
 `<cluster-ip6>`, `<node-ip6>` and `<pod-ip6>` are those of IPv6.
 """
 
-# kubectl prints these itself; they are not placeholders.
-_KUBECTL_SAYS = {"none", "pending", "unset", "nil", "unknown", "invalid"}
 _PLACEHOLDER = re.compile(r"<([a-z][a-z0-9-]*)>")
 
 # What surely varies wherever it stands: none of these is ever chosen by a page, unless the page says so
@@ -139,7 +138,7 @@ class Placeholders:
         for index, part in enumerate(_PLACEHOLDER.split(" ".join(expected.split()))):
             if index % 2 == 0:
                 pattern += re.escape(part)
-            elif part in _KUBECTL_SAYS:
+            elif part in KUBECTL_SAYS:
                 pattern += re.escape(f"<{part}>")
             else:
                 pattern += f"({KINDS[_kind(part)].pattern})"
@@ -188,7 +187,7 @@ class Placeholders:
 
 def unknown(line: str) -> list[str]:
     """The names in angle brackets in a line that are no placeholder of any kind."""
-    names = [name for name in _PLACEHOLDER.findall(line) if name not in _KUBECTL_SAYS]
+    names = [name for name in _PLACEHOLDER.findall(line) if name not in KUBECTL_SAYS]
     return [name for name in names if name not in KINDS and not (_kind(name) in KINDS and KINDS[_kind(name)].binds)]
 
 
