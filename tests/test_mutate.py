@@ -16,6 +16,7 @@ from fences.find import FenceError, find_fences
 from fences.placeholders import Placeholders
 from live.shell import Shell
 from mutate import render, results
+from mutate.__main__ import main
 from mutate.faults import FAULTS, WHY_NOT, Fault, nothing
 from mutate.plugin import broken_outputs
 from mutate.prose import REASONS, broken_sentences, broken_values
@@ -70,6 +71,13 @@ def test_only_what_is_printed_is_broken() -> None:
         ("line added", "", "<pod-1> is 10.96.0.1"),
     }
     assert all(each.text.startswith("$ echo 1 \\\n> 2\n") for each in output_breaks(console, "console"))
+
+
+def test_a_placeholder_is_broken_where_kubectl_prints_words_of_its_own_beside_it() -> None:
+    found = [each for each in output_breaks("$ show\n<nil> <none> <age>\n", "console") if each.what == "placeholder"]
+    assert [(each.before, each.text) for each in found] == [("<age>", "$ show\n<nil> <none> <uid>\n")]
+    nothing_varies = output_breaks("$ show\n<unknown> <invalid>\n", "console")
+    assert not [each for each in nothing_varies if each.what == "placeholder"]
 
 
 def test_a_fence_that_was_run_notices_each_broken_output(tmp_path: Path) -> None:
@@ -164,6 +172,16 @@ def test_a_value_that_only_a_comment_or_a_docstring_has_is_not_seen(site: Path) 
     assert found["seeded"] == 4
     assert [each["what"].split()[0] for each in found["unnoticed"]] == ["30081", "17"]
     assert {each["place"] for each in found["unnoticed"]} == {"docs/page.md:7", "docs/page.md:14"}
+
+
+@pytest.mark.parametrize(("file", "unseen"), [("used.yaml", ["17"]), ("unused.yaml", ["30081", "17"])])
+def test_a_file_counts_only_where_the_proof_uses_it(site: Path, file: str, unseen: list[str]) -> None:
+    page = site / "docs/page.md"
+    manifest = f'```yaml title="{file}"\nport: 30081\n```\n\n'
+    text = page.read_text().replace("print(ask(url))", "print(ask(url), apply('used.yaml'))")
+    page.write_text(text.replace("It answers", f"{manifest}It answers"))
+    claims, proofs = claims_and_proofs(site)
+    assert [each["what"].split()[0] for each in broken_values(claims, proofs, site)["unnoticed"]] == unseen
 
 
 def test_the_site_says_of_each_broken_sentence_that_it_was_not_proved(site: Path) -> None:
@@ -312,6 +330,16 @@ def test_runs_that_are_forked_are_runs_of_their_own(tmp_path: Path) -> None:
     outcomes = [each["outcome"] for report in reports for each in json.loads(report.read_text()).values()]
     assert outcomes == ["passed", "failed"]
     assert "1 failed" in (tmp_path / "1").read_text()
+
+
+def test_a_name_of_no_fault_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["mutate", "--only", "kube-proxy-stoped"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "kube-proxy-stoped" in said
+    assert "kube-proxy-stopped" in said
 
 
 # Results

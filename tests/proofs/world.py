@@ -226,7 +226,7 @@ def clients_outside(world: World, first: int) -> Iterator[Callable[[str], list[s
         told = world.cluster.exec("client", ["sh", "-c", f"for i in {' '.join(addresses)}; do {one}; done"])
         return told.removesuffix("\n").split("\n")
 
-    change("add")
+    change("replace")  # not `add`, which fails where a run that was killed has left them
     try:
         yield ask
     finally:
