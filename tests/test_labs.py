@@ -134,7 +134,7 @@ def test_each_lab_has_a_page_with_hints_and_a_way_round_it_that_is_tried() -> No
             (
                 (command, "refused", "--name", "no-such-cluster"),
                 "throwaway: no cluster 'no-such-cluster' is running; start it with 'throwaway up --name"
-                " no-such-cluster'\n",
+                " no-such-cluster'",
             )
             for command in ("start", "check", "hint", "stop")
         ),
@@ -142,7 +142,9 @@ def test_each_lab_has_a_page_with_hints_and_a_way_round_it_that_is_tried() -> No
 )
 def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
     done = CliRunner().invoke(main, ["lab", *arguments])
-    assert (done.exit_code, done.output) == (1, complaint)
+    assert done.exit_code == 1
+    assert done.output.startswith(complaint)
+    assert done.output.count("\n") == 1
 
 
 @pytest.mark.cluster

@@ -20,7 +20,7 @@ import pytest
 from kubernetes import client
 
 from proofs import proof
-from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, wait_for
+from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, start_trace, wait_for
 
 FIRST, LAST = IPv4Address("172.30.0.200"), IPv4Address("172.30.0.250")
 """MetalLB's pool on the embedded cluster. It gives the first one that is free, so that the last ones stay free."""
@@ -639,12 +639,7 @@ def test_the_node_that_answers_passes_connections_on_to_all(world: World) -> Non
     url = f"http://{address}/hostname"
     wait_for(lambda: set(asked(url, 40)) == {pod.name for pod in pods}, "both Pods answer")
     node = wait_for(lambda: announcer(world), "MetalLB names one Node")
-    command = [sys.executable, "-m", "throwaway", "trace", node, "--port", "80", "--to", address, "--count", "1"]
-    with subprocess.Popen([*command, "-o", "json"], env=world.cluster.environment, stdout=-1, stderr=-1, text=True) as (
-        tracing
-    ):
-        assert tracing.stderr
-        assert tracing.stderr.readline().startswith(f"Tracing on {node}")
+    with start_trace(world, node, "--port", "80", "--to", address) as tracing:
         outside(url)
         traced = json.loads(tracing.communicate(timeout=30)[0])
     assert traced["destination"] == f"{address}:80"

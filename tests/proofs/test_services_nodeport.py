@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,7 +14,7 @@ from kubernetes import client
 import sharing
 from proofs import proof
 from proofs.chance import ALPHA, p_of_even_spread
-from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, spread, wait_for
+from proofs.world import POD_PORT, World, answers, asked, outside, outside_failure, spread, start_trace, wait_for
 from throwaway import Cluster, ThrowawayError
 
 UNUSED = 29999
@@ -101,10 +100,7 @@ def test_a_nodes_rules_change_both_addresses(world: World) -> None:
     address = world.nodes["worker1"]
     url = f"http://{address}:{port}/clientip"
     wait_for(lambda: answers(url), "the Service answers")
-    command = [sys.executable, "-m", "throwaway", "trace", "worker1", "--port", str(port), "--count", "1", "-o", "json"]
-    with subprocess.Popen(command, env=world.cluster.environment, stdout=-1, stderr=-1, text=True) as tracing:
-        assert tracing.stderr
-        assert tracing.stderr.readline().startswith("Tracing on worker1")
+    with start_trace(world, "worker1", "--port", str(port)) as tracing:
         client = outside(url)
         traced = json.loads(tracing.communicate(timeout=30)[0])
     assert traced["destination"] == f"{address}:{port}"

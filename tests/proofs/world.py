@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -248,6 +250,21 @@ def outside_failure(url: str, seconds: float = 1) -> str:
             return "timeout"
         return "refused" if isinstance(error.reason, ConnectionRefusedError) else str(error.reason)
     return ""
+
+
+def start_trace(world: World, node: str, *wanted: str) -> "subprocess.Popen[str]":
+    """Trace the first packet of one connection on a Node; waits while another test does so there."""
+    command = [sys.executable, "-m", "throwaway", "trace", node, "--count", "1", "--output", "json", *wanted]
+
+    def begun() -> "subprocess.Popen[str] | None":
+        tracing = subprocess.Popen(command, env=world.cluster.environment, stdout=-1, stderr=-1, text=True)
+        assert tracing.stderr
+        if tracing.stderr.readline().startswith(f"Tracing on {node}"):
+            return tracing
+        tracing.communicate()
+        return None
+
+    return wait_for(begun, f"{node} is traced")
 
 
 def wait_for(what: Callable[[], _T | None], complaint: str, seconds: float = PATIENCE_SECONDS) -> _T:

@@ -74,6 +74,7 @@ def test_a_connections_packets_are_seen_before_and_after_nat_with_names(
         pytest.fail("the packet to the Pod was not seen")
     assert went["destination"] == pods[pod]
     assert went["destination_name"] == f"Pod default/{pod}"
+    assert went["source_name"] == "worker1", "whichever of its addresses it asks with"
     process.send_signal(signal.SIGINT)
     ended(process)
 

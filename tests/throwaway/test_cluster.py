@@ -127,13 +127,15 @@ def test_status_shows_each_node(throwaway: CommandLine, cluster_name: str) -> No
     assert [line.split()[0] for line in lines[at + 1 : at + 4]] == ["control-plane", "worker1", "worker2"]
 
 
-@pytest.mark.parametrize("command", ["shell", "kubeconfig"])
-def test_without_a_cluster_the_error_says_how_to_start_it(throwaway: CommandLine, command: str) -> None:
+@pytest.mark.parametrize("command", ["shell", "kubeconfig", "status"])
+def test_without_a_cluster_the_error_says_how_to_start_it_and_which_there_are(
+    throwaway: CommandLine, cluster_name: str, command: str
+) -> None:
     done = throwaway(command, "--name", "not-there")
     assert done.returncode == 1
-    assert done.stderr == (
-        "throwaway: no cluster 'not-there' is running; start it with 'throwaway up --name not-there'\n"
-    )
+    said = "throwaway: no cluster 'not-there' is running; start it with 'throwaway up --name not-there'"
+    assert done.stderr.startswith(f"{said}, or choose by --name one that runs: ")
+    assert cluster_name in done.stderr
 
 
 def test_a_killed_component_is_started_again(throwaway: CommandLine, cluster_name: str) -> None:
@@ -410,6 +412,8 @@ def test_an_interactive_shell_keeps_its_programs_whatever_bashrc_does(
         (("nosuch",), "no such command 'nosuch'; '"),
         (("down", "foo"), "'foo' is one word too many (a cluster is named by --name foo)"),
         (("shell", "--nmae", "foo"), "no such option '--nmae', did you mean '--name'"),
+        (("node", "stop", "worker2", "worker1"), "one node at a time"),
+        (("exec", "worker1", "--name", "foo", "--", "hostname"), "options stand before the node"),
         (("up", "--nodes", "many"), "'many' is not a valid integer"),
     ],
 )
@@ -418,6 +422,27 @@ def test_what_is_typed_wrong_is_said_in_one_line(throwaway: CommandLine, argumen
     assert command.returncode == 2
     assert said in command.stderr
     assert command.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",),
+        ("logs", "worker1"),
+        ("capture", "worker1"),
+        ("trace", "worker1", "--port", "1"),
+        ("node", "stop", "worker1"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_other_providers_do_not_know_is_refused_where_one_of_them_is_asked_for(
+    throwaway: CommandLine, cluster_name: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THROWAWAY_PROVIDER", "kind")
+    monkeypatch.setenv("THROWAWAY_CLUSTER", cluster_name)
+    done = throwaway(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("throwaway: this command is for embedded clusters alone, and THROWAWAY_PROVIDER is")
 
 
 @pytest.mark.parametrize("where", [("shell",), ("exec", "worker1")])

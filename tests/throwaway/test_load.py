@@ -223,6 +223,8 @@ def test_what_is_no_tar_of_images_is_said_in_one_line(
         with pytest.raises(ThrowawayError) as raised:
             cluster.load(file)
         assert str(raised.value) == f"{file} {complaint}"
+    nothing = throwaway("load", "--name", cluster.name, "-")
+    assert nothing.stderr.splitlines()[-1].startswith("throwaway: standard input is empty;")
     done = throwaway("load", "--name", cluster.name, "-o", "json", f"{tmp_path}/not-there.tar")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == f"throwaway: there is no image tar {tmp_path}/not-there.tar"
@@ -244,7 +246,7 @@ def test_an_image_that_no_pod_could_name_is_refused(cluster: Cluster, tmp_path: 
 @pytest.mark.parametrize("arguments", [("load", "image.tar"), ("image", "build", "--tag", "a:1")])
 def test_a_cluster_that_does_not_run_is_said_first(throwaway: CommandLine, arguments: tuple[str, ...]) -> None:
     done = throwaway(*arguments, "--name", "not-there")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "throwaway: no cluster 'not-there' is running; start it with 'throwaway up --name not-there'\n",
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "throwaway: no cluster 'not-there' is running; start it with 'throwaway up --name not-there'"
     )

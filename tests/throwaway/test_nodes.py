@@ -89,7 +89,7 @@ def test_a_stopped_node_is_off_for_others_and_comes_back_ready(throwaway: Comman
     assert throwaway(*ping).returncode != 0
     assert "worker1" in throwaway("status").stdout
     refused = throwaway("exec", "--name", name, "worker1", "--", "true")
-    assert refused.stderr.endswith("'throwaway node start worker1' brings a worker back\n")
+    assert refused.stderr.endswith(f"'throwaway node start --name {name} worker1' brings a worker back\n")
     started = throwaway("node", "start", "--name", name, "worker1")
     assert started.returncode == 0, started.stderr
     assert ready_nodes(throwaway, name) == ["control-plane", "worker1"]
@@ -126,8 +126,8 @@ def test_a_deployment_runs_again_on_the_node_that_came_back(throwaway: CommandLi
 def test_the_control_plane_cannot_be_taken_away(throwaway: CommandLine, name: str, action: str) -> None:
     done = throwaway("node", action, "--name", name, "control-plane")
     assert done.returncode == 1
-    assert (
-        done.stderr == "throwaway: control-plane holds the cluster's data; 'throwaway down' ends all of the cluster\n"
+    assert done.stderr == (
+        f"throwaway: control-plane holds the cluster's data; 'throwaway down --name {name}' ends all of the cluster\n"
     )
 
 

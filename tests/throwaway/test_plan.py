@@ -115,9 +115,10 @@ def test_settings_that_differ_are_named_as_they_would_be_typed() -> None:
     running = make_plan(nodes=2, ip_family="dual", feature_gates={"B": False, "A": True})
     asked = make_plan(ip_family="dual", load_balancer=False)
     assert differing_settings(running, asked) == (
-        ["--nodes 2", "--feature-gate A=true --feature-gate B=false", "--load-balancer"],
+        ["--nodes 2", "--feature-gate A=true", "--feature-gate B=false", "--load-balancer"],
         ["--nodes 3", "no --feature-gate", "--no-load-balancer"],
     )
+    assert differing_settings(running, asked, {"load_balancer"}) == (["--load-balancer"], ["--no-load-balancer"])
 
 
 def test_only_settings_that_are_not_the_usual_ones_are_unusual() -> None:

@@ -150,6 +150,17 @@ def test_however_it_ends_its_table_is_gone(throwaway: CommandLine, cluster: Trac
     eventually(lambda: not tables(throwaway, cluster), "the table is gone", 20)
 
 
+def test_a_second_one_on_the_same_node_is_refused_until_the_first_has_ended(
+    throwaway: CommandLine, cluster: Traced
+) -> None:
+    first = start(throwaway, cluster, "--port", "1")
+    second = throwaway("trace", "--name", cluster.name, "worker1", "--port", "1")
+    assert (second.returncode, second.stderr) == (1, "throwaway: another trace runs on worker1\n")
+    first.kill()
+    rest(first)
+    assert ended(start(throwaway, cluster, "--port", "1", "--seconds", "0.1")) == ""
+
+
 def test_it_ends_after_the_seconds_asked_for(throwaway: CommandLine, cluster: Traced) -> None:
     process = start(throwaway, cluster, "--port", "1", "--seconds", "0.5")
     assert ended(process) == ""

@@ -9,14 +9,12 @@ from pathlib import Path
 from throwaway import sandbox
 from throwaway.components import FOLDER, KEPT, KUBECONFIG, LOGS, PLAN
 from throwaway.errors import ThrowawayError
-from throwaway.plan import DEFAULT_NAME, Plan, plan_from_dict
+from throwaway.hints import SHELL_VARIABLE, which
+from throwaway.plan import Plan, plan_from_dict
 from throwaway.sandbox import Sandbox
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
-
-SHELL_VARIABLE = "THROWAWAY_CLUSTER"
-"""Set in `throwaway shell` to the cluster's name, for prompts and scripts too."""
 
 BIN_OUTSIDE = f"{FOLDER}/bin-outside"
 """A file in the sandbox that says where the cluster's programs are on the machine."""
@@ -67,7 +65,9 @@ class Cluster:
         }
 
     def logs(self, node: str) -> dict[str, Path]:
-        """The logs of a node's components, by component."""
+        """The logs of a node's components, by component; raises `ThrowawayError` for a client, which has none."""
+        if self.plan.host(node) in self.plan.clients:
+            raise ThrowawayError(f"{node} has no logs: no component runs there")
         folder = Path(f"/proc/{self.node_pid(node)}/root{LOGS}")
         return {path.stem: path for path in sorted(folder.glob("*.log"))}
 
@@ -114,9 +114,10 @@ def shell_variables(name: str) -> dict[str, str]:
 def find_or_fail(name: str) -> Cluster:
     """Like `find`, for those who need one that is ready: raises `ThrowawayError` that says how to start it."""
     cluster = find(name)
-    option = "" if name == DEFAULT_NAME else f" --name {name}"
     if cluster is None:
-        raise ThrowawayError(f"no cluster {name!r} is running; start it with 'throwaway up{option}'")
+        others = ", ".join(sandbox.names())
+        choice = f", or choose by --name one that runs: {others}" if others else ""
+        raise ThrowawayError(f"no cluster {name!r} is running; start it with 'throwaway up{which(name)}'{choice}")
     if not cluster.is_ready:
-        raise ThrowawayError(f"cluster {name!r} is still starting; 'throwaway up{option}' waits for it")
+        raise ThrowawayError(f"cluster {name!r} is still starting; 'throwaway up{which(name)}' waits for it")
     return cluster

@@ -102,6 +102,8 @@ def opened(tar: Path) -> Iterator[Archive]:
         plain = tar
         if str(tar) == "-":
             plain = _copy(sys.stdin.buffer, copies)
+            if not plain.stat().st_size:
+                raise ThrowawayError("standard input is empty; what was to write the tar has written nothing")
         try:
             with plain.open("rb") as file:
                 is_compressed = file.read(2) == _GZIP

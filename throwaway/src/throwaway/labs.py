@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from throwaway.errors import CommandFailedError, ThrowawayError
+from throwaway.hints import which
 from throwaway.public import Cluster
 from throwaway.waiting import wait_until
 
@@ -137,7 +138,10 @@ def start(lab: Lab, cluster: Cluster) -> None:
     except CommandFailedError as error:
         if "AlreadyExists" not in error.stderr:
             raise
-        raise ThrowawayError(f"lab {lab.name!r} is started already; 'throwaway lab stop {lab.name}' ends it") from None
+        raise ThrowawayError(
+            f"lab {lab.name!r} is started already;"
+            f" 'throwaway lab stop{which(cluster.name, cluster.provider)} {lab.name}' ends it"
+        ) from None
     try:
         cluster.apply(lab.manifest, lab.namespace)
         for what, condition in (
@@ -190,7 +194,10 @@ def _namespace(lab: Lab, cluster: Cluster) -> dict[str, Any]:
     except CommandFailedError as error:
         if "NotFound" not in error.stderr:
             raise
-        raise ThrowawayError(f"lab {lab.name!r} is not started; 'throwaway lab start {lab.name}' starts it") from None
+        raise ThrowawayError(
+            f"lab {lab.name!r} is not started;"
+            f" 'throwaway lab start{which(cluster.name, cluster.provider)} {lab.name}' starts it"
+        ) from None
 
 
 def _delete(lab: Lab, cluster: Cluster) -> None:

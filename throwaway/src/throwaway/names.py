@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 from base64 import b64decode
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from throwaway.api import Api
@@ -26,6 +27,10 @@ class Names:
         self._api = _api(cluster)
         self._machines = {address: host.name for host in cluster.plan.hosts for address in host.addresses}
         self._machines |= {address: "throwaway shell" for address in cluster.plan.gateways}
+        # A node's own address on its Pods' side, the first of their range, with which it asks them.
+        self._machines |= {
+            str(ip_network(subnet)[1]): node.name for node in cluster.plan.nodes for subnet in node.pod_subnets
+        }
         self._nodes = {address for node in cluster.plan.nodes for address in node.addresses}
         self._node_port_range = tuple(map(int, cluster.plan.service_node_port_range.split("-")))
         self._others: dict[str, str] = {}

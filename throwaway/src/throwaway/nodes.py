@@ -18,6 +18,7 @@ from typing import Any
 from throwaway import components, kubectl, loading, pki, requirements, sandbox
 from throwaway.cluster import Cluster, Report, find_or_fail
 from throwaway.errors import ThrowawayError
+from throwaway.hints import which
 from throwaway.pki import KeyPair
 from throwaway.plan import Node, with_node, without_node
 from throwaway.recipe import node_object
@@ -139,7 +140,9 @@ def _has_kubelet(cluster: Cluster, name: str) -> bool:
 def _worker(cluster: Cluster, name: str) -> Node:
     node = cluster.plan.node(name)
     if node.is_control_plane:
-        raise ThrowawayError(f"{name} holds the cluster's data; 'throwaway down' ends all of the cluster")
+        raise ThrowawayError(
+            f"{name} holds the cluster's data; 'throwaway down{which(cluster.name)}' ends all of the cluster"
+        )
     return node
 
 
@@ -166,7 +169,8 @@ def _wait_until_ready(cluster: Cluster, node: Node) -> None:
         ready = _kubectl(cluster, "get", "node", node.name, _READY)
         return bool(lease) and datetime.fromisoformat(lease) > began and ready == "True"
 
-    complaint = f"node {node.name} was not Ready ('throwaway logs {node.name} kubelet' may say why)"
+    logs = f"'throwaway logs{which(cluster.name)} {node.name} kubelet'"
+    complaint = f"node {node.name} was not Ready ({logs} may say why)"
     wait_until(is_ready, complaint, _READY_SECONDS)
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal, get_args
@@ -165,20 +165,20 @@ class Plan:
         return tuple(str(ipaddress.ip_network(subnet)[10]) for subnet in self.service_subnets)
 
     @property
-    def settings(self) -> dict[str, str]:
-        """The choices it was made by: what each is about → how it is written after `throwaway up`."""
+    def settings(self) -> dict[str, list[str]]:
+        """The choices it was made by: what `throwaway up` calls them → how they are written after it."""
         zones = {node.zone for node in self.nodes if node.zone}
         gates = [f"--feature-gate {name}={str(value).lower()}" for name, value in sorted(self.feature_gates.items())]
         return {
-            "nodes": f"--nodes {len(self.nodes)}",
-            "proxy mode": f"--proxy-mode {self.proxy_mode}",
-            "IP family": f"--ip-family {self.ip_family}",
-            "zones": f"--zones {len(zones)}",
-            "Service range": f"--service-cidr {','.join(self.service_subnets)}",
-            "NodePorts": f"--service-node-port-range {self.service_node_port_range}",
-            "feature gates": " ".join(gates) or "no --feature-gate",
-            "load balancer": "--load-balancer" if self.load_balancer else "--no-load-balancer",
-            "network policy": "--network-policy" if self.network_policy else "--no-network-policy",
+            "nodes": [f"--nodes {len(self.nodes)}"],
+            "proxy_mode": [f"--proxy-mode {self.proxy_mode}"],
+            "ip_family": [f"--ip-family {self.ip_family}"],
+            "zones": [f"--zones {len(zones)}"],
+            "service_cidr": [f"--service-cidr {','.join(self.service_subnets)}"],
+            "service_node_port_range": [f"--service-node-port-range {self.service_node_port_range}"],
+            "gates": gates or ["no --feature-gate"],
+            "load_balancer": ["--load-balancer" if self.load_balancer else "--no-load-balancer"],
+            "network_policy": ["--network-policy" if self.network_policy else "--no-network-policy"],
         }
 
     def node(self, name: str) -> Node:
@@ -360,16 +360,19 @@ def _port_range(text: str) -> str:
     return text
 
 
-def differing_settings(plan: Plan, other: Plan) -> tuple[list[str], list[str]]:
-    """The choices in which two plans differ, as each of them would be written after `throwaway up`."""
+def differing_settings(plan: Plan, other: Plan, compared: Collection[str] | None = None) -> tuple[list[str], list[str]]:
+    """The choices in which two plans differ, as each of them would be written after `throwaway up`.
+
+    Only those that are `compared`, by the names of `Plan.settings`; without it all are.
+    """
     mine, others = plan.settings, other.settings
-    different = [what for what in mine if mine[what] != others[what]]
-    return [mine[what] for what in different], [others[what] for what in different]
+    different = [what for what in mine if mine[what] != others[what] and (compared is None or what in compared)]
+    return [each for what in different for each in mine[what]], [each for what in different for each in others[what]]
 
 
 def unusual_settings(plan: Plan) -> list[str]:
     """The choices in which a plan differs from what `throwaway up` does by itself, but for nodes and proxy mode."""
     # The range of Services depends on the family.
     usual = make_plan(nodes=len(plan.nodes), proxy_mode=plan.proxy_mode, ip_family=plan.ip_family)
-    family = [] if plan.ip_family == "ipv4" else [plan.settings["IP family"]]
+    family = [] if plan.ip_family == "ipv4" else plan.settings["ip_family"]
     return [*family, *differing_settings(plan, usual)[0]]

@@ -4,7 +4,7 @@ import json
 import socket
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
@@ -17,6 +17,7 @@ from throwaway.build import Built
 from throwaway.cluster import BIN_OUTSIDE, Cluster, Report, find
 from throwaway.components import BIN, ETCD_STORE, IMAGES, KUBECONFIG, PLAN
 from throwaway.errors import AlreadyRunsError, ThrowawayError
+from throwaway.hints import which
 from throwaway.plan import Node, Plan, differing_settings
 from throwaway.sandbox import Starting
 
@@ -26,8 +27,10 @@ _START_SECONDS = 120.0
 _GIVE_UP_AFTER_ENDINGS = 3
 
 
-def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
+def up(plan: Plan, built: Built, report: Report, new: bool = False, asked: Collection[str] | None = None) -> Cluster:
     """Start a cluster, or find the one of this name, and return it when it is ready.
+
+    One that is found has the plan's settings, or those of them that were `asked` for; see `differing_settings`.
 
     Ready means: every Node is `Ready` and CoreDNS answers. If this process ends before, however it ends, so does all
     that was started. Raises `ThrowawayError` when a component fails or nothing moves for two minutes, and, if the
@@ -42,12 +45,12 @@ def up(plan: Plan, built: Built, report: Report, new: bool = False) -> Cluster:
     while (presence := sandbox.reserve(plan.name)) is None:
         if new:
             raise AlreadyRunsError(f"cluster {plan.name!r} runs already; 'throwaway down --name {plan.name}' ends it")
-        if running := _ready_and_as_planned(plan):
+        if running := _ready_and_as_planned(plan, asked):
             return running
         if time.monotonic() > deadline:
             raise ThrowawayError(
                 f"the name {plan.name!r} is taken, and no cluster of yours became ready under it;"
-                " try 'throwaway down' or another --name"
+                f" try 'throwaway down{which(plan.name)}' or another --name"
             )
         report("waiting for another 'throwaway up' of the same name")
         time.sleep(0.1)
@@ -196,15 +199,15 @@ def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], c
         time.sleep(0.02)
 
 
-def _ready_and_as_planned(plan: Plan) -> Cluster | None:
+def _ready_and_as_planned(plan: Plan, asked: Collection[str] | None) -> Cluster | None:
     """The cluster that has our name, once it is ready; raises `ThrowawayError` when it is another than planned."""
     cluster = find(plan.name)
     if cluster is None or not cluster.is_ready:
         return None
-    if cluster.plan != plan:
-        is_so, asked = (" ".join(settings) for settings in differing_settings(cluster.plan, plan))
+    is_so, wanted = (" ".join(settings) for settings in differing_settings(cluster.plan, plan, asked))
+    if is_so:
         raise ThrowawayError(
-            f"cluster {plan.name!r} is running with {is_so}, not with {asked};"
+            f"cluster {plan.name!r} is running with {is_so}, not with {wanted};"
             " take it down first or choose another --name"
         )
     return cluster

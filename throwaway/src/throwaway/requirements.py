@@ -154,7 +154,7 @@ def require_for(plan: Plan) -> None:
         )
     nodes = len(plan.nodes)
     _require_room(
-        plan.settings["nodes"],
+        plan.settings["nodes"][0],
         memory=_MEMORY_OF_CLUSTER + _MEMORY_OF_NODE * nodes,
         inotify_instances=_INOTIFY_OF_CLUSTER + _INOTIFY_OF_NODE * nodes,
     )

@@ -24,6 +24,7 @@ from throwaway import linux
 from throwaway.boot import Boot, read_line
 from throwaway.components import CONTROL, NODE_PATH, Component
 from throwaway.errors import ThrowawayError
+from throwaway.hints import which
 from throwaway.plan import Plan
 from throwaway.requirements import SUBORDINATE_IDS, first_subordinate_id
 from throwaway.waiting import wait_until
@@ -64,7 +65,8 @@ class Sandbox:
             if int(fields["PPid"]) == self.pid and fields["NSpid"].split()[-2] == inside:
                 return int(status.parent.name)
         raise ThrowawayError(
-            f"node {node!r} of cluster {self.name!r} is dead; 'throwaway node start {node}' brings a worker back"
+            f"node {node!r} of cluster {self.name!r} is dead;"
+            f" 'throwaway node start{which(self.name)} {node}' brings a worker back"
         )
 
     def has_node(self, node: str) -> bool:
@@ -93,7 +95,7 @@ class Sandbox:
         if answer != "done":
             raise ThrowawayError(
                 f"cluster {self.name!r} could not {command['do']} {command['host']!r}: {answer or 'the cluster ended'};"
-                f" 'throwaway down' and 'up' make a new one"
+                f" 'throwaway down{which(self.name)}' and 'throwaway up{which(self.name)}' make a new one"
             )
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ Packets are marked just after connection tracking has seen them (priority -200),
 packet. The rules that translate addresses are asked for that packet only.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -151,10 +152,12 @@ class Tracer:
     def __init__(self, cluster: Cluster, node: str, wanted: Wanted, everything: bool = False) -> None:
         """Begin. `everything`: all packets of a connection, answers too, and not only its first one.
 
-        Raises `ThrowawayError` for what nft refuses.
+        Raises `ThrowawayError` for what nft refuses, and while another trace runs on the node: both would see the
+        packets of either, for the kernel has one mark for all.
         """
         self._node = node
         self._pid = cluster.node_pid(node)
+        self._turn = _turn(self._pid, node)
         self._table = f"throwaway-{os.getpid()}"
         script = _TABLE.format(table=self._table, rules="; ".join(_rules(wanted, everything)))
         sandbox.output_on_node(self._pid, ("nft", "--check", script))  # `nft -i` goes on after an error
@@ -275,6 +278,17 @@ class Tracer:
     def _name(self, end: str) -> str:
         address, _, port = end.rpartition(":") if end.startswith("[") or end.count(":") == 1 else (end, "", "0")
         return self._names.of(address.strip("[]"), int(port))
+
+
+def _turn(pid: int, node: str) -> IO[bytes]:
+    """A file that is locked while this process lives; raises `ThrowawayError` if another one has the node's lock."""
+    namespace = Path(f"/proc/{pid}/ns/net").open("rb", buffering=0)  # noqa: SIM115 - closing it ends the lock
+    try:
+        fcntl.flock(namespace, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        namespace.close()
+        raise ThrowawayError(f"another trace runs on {node}") from None
+    return namespace
 
 
 def essential(steps: list[Step]) -> list[Step]:

@@ -86,6 +86,8 @@ def _said_plainly(error: click.UsageError) -> str:
     """What is wrong with the command line, without an end mark; a name where there is none is asked for as one."""
     message = error.format_message().rstrip(".?").replace(". Did you mean", ", did you mean")
     if extra := re.fullmatch(r"Got unexpected extra argument \((\S+)\)", message):
+        if error.ctx and error.ctx.command.params[-1].name == "node":
+            return "one node at a time"
         return f"{extra[1]!r} is one word too many (a cluster is named by --name {extra[1]})"
     return message[0].lower() + message[1:]
 

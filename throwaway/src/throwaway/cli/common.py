@@ -1,9 +1,13 @@
 """Options that commands share."""
 
+import os
+
 import click
 
 from throwaway.cli.completion import complete_cluster
-from throwaway.cluster import SHELL_VARIABLE
+from throwaway.cluster import Cluster, find_or_fail
+from throwaway.errors import ThrowawayError
+from throwaway.hints import SHELL_VARIABLE
 from throwaway.plan import DEFAULT_NAME, check_name
 from throwaway.providers import PROVIDER_VARIABLE, PROVIDERS
 
@@ -38,3 +42,22 @@ context_option = click.option(
     metavar="CONTEXT",
     help="Which context of your kubeconfig, for the provider existing; else $THROWAWAY_CONTEXT.",
 )
+
+
+def require_embedded() -> None:
+    """Raise `ThrowawayError` where the environment asks for another provider, which the command knows nothing of."""
+    chosen = os.environ.get(PROVIDER_VARIABLE) or "embedded"
+    if chosen != "embedded":
+        raise ThrowawayError(
+            f"this command is for embedded clusters alone, and {PROVIDER_VARIABLE} is {chosen};"
+            f" set {PROVIDER_VARIABLE}=embedded for it"
+        )
+
+
+def find_embedded(name: str) -> Cluster:
+    """The embedded cluster of this name, for commands without `--provider`; raises `ThrowawayError` if none is ready.
+
+    The same where the environment asks for another provider.
+    """
+    require_embedded()
+    return find_or_fail(name)

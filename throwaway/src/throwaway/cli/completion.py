@@ -8,8 +8,9 @@ from click.shell_completion import get_completion_class
 
 from throwaway import cluster as clusters
 from throwaway import sandbox
-from throwaway.cluster import SHELL_VARIABLE, Cluster
+from throwaway.cluster import Cluster
 from throwaway.errors import ThrowawayError
+from throwaway.hints import SHELL_VARIABLE
 from throwaway.plan import DEFAULT_NAME
 
 _SHELLS = ("bash", "zsh", "fish")

@@ -10,7 +10,7 @@ from throwaway import references
 from throwaway.cli.common import context_option, name_option, provider_option
 from throwaway.cli.display import progress
 from throwaway.cli.reports import ImageBuilt, Loaded, LoadedImage, Output, echo, output_option
-from throwaway.plan import DEFAULT_NAME
+from throwaway.hints import which
 from throwaway.public import Cluster
 
 _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -56,17 +56,8 @@ def _loaded_in_words(cluster: Cluster, loaded: list[str], seconds: float) -> str
         always = "  (pulled each time, unless a Pod has imagePullPolicy: IfNotPresent)"
         lines.append(f"  {reference}{always if references.is_pulled_always(reference) else ''}")
     policy = " --image-pull-policy=IfNotPresent" if references.is_pulled_always(loaded[0]) else ""
-    run = f"{_command('kubectl', cluster)} run NAME --image={loaded[0]}{policy}"
+    run = f"throwaway kubectl{which(cluster.name, cluster.provider)} run NAME --image={loaded[0]}{policy}"
     return "\n".join([*lines, f"Next: '{run}' starts a Pod of it."])
-
-
-def _command(name: str, cluster: Cluster) -> str:
-    """A command of ours for this cluster, as one would type it."""
-    options = {
-        "embedded": "" if cluster.name == DEFAULT_NAME else f" --name {cluster.name}",
-        "kind": f" --provider kind --name {cluster.name}",
-    }
-    return f"throwaway {name}{options.get(cluster.provider, '')}"
 
 
 @click.group()
@@ -154,6 +145,6 @@ def build(
         lambda: (
             f"Built {digest}.\n{_loaded_in_words(cluster, [reference], seconds)}"
             if cluster
-            else f"Built {reference} ({digest}).\nNext: 'throwaway load {output_file}'."
+            else f"Built {reference} ({digest}).\nNext: 'throwaway load{which(name, provider)} {output_file}'."
         ),
     )

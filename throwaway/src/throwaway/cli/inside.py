@@ -14,7 +14,7 @@ from typing import IO, NoReturn
 import click
 
 from throwaway import linux, sandbox
-from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.common import context_option, find_embedded, name_option, provider_option
 from throwaway.cli.completion import complete_component, complete_machine
 from throwaway.cli.reports import Log, Logs, Output, echo, output_option
 from throwaway.cluster import find_or_fail, shell_variables
@@ -46,6 +46,8 @@ def exec_(name: str, provider: str, context: str, node: str, command: tuple[str,
 
     Besides the nodes there is 'client', a machine outside the cluster: throwaway exec client -- curl …
     """  # noqa: D301 - click looks for the backspace itself
+    if command[0].startswith("-") and command[0] != "--":
+        raise click.UsageError("options stand before the node")
     command = command[1:] if command[0] == "--" and len(command) > 1 else command
     if provider != "embedded":
         found = Cluster.find_or_fail(name, provider=provider, context=context)
@@ -69,7 +71,7 @@ def logs(name: str, follow: bool, tail: int | None, output: Output, node: str, c
 
     Without COMPONENT, list the logs that NODE has.
     """
-    running = find_or_fail(name)
+    running = find_embedded(name)
     if component is None:
         if follow or tail is not None:
             raise click.UsageError("--follow and --tail are for the log of one COMPONENT")

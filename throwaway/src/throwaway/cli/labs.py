@@ -6,6 +6,7 @@ from click.shell_completion import CompletionItem
 from throwaway import labs
 from throwaway.cli.common import context_option, name_option, provider_option
 from throwaway.errors import ThrowawayError
+from throwaway.hints import which
 from throwaway.public import Cluster
 
 
@@ -75,8 +76,10 @@ def start(name: str, provider: str, context: str, lab_name: str) -> None:
 def check(name: str, provider: str, context: str, wait: float, lab_name: str) -> None:
     """Say whether the cause is mended; the exit code is 1 while it is not."""
     found = labs.find(lab_name)
-    labs.check(found, Cluster.find_or_fail(name, provider=provider, context=context), wait)
-    click.echo(f"Lab {found.name!r} is mended. 'throwaway lab stop {found.name}' takes it away.")
+    cluster = Cluster.find_or_fail(name, provider=provider, context=context)
+    labs.check(found, cluster, wait)
+    stop = f"throwaway lab stop{which(cluster.name, cluster.provider)} {found.name}"
+    click.echo(f"Lab {found.name!r} is mended. '{stop}' takes it away.")
 
 
 @lab.command()

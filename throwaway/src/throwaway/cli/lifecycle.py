@@ -6,7 +6,8 @@ import click
 
 from throwaway import cluster as clusters
 from throwaway import sandbox
-from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.common import context_option, name_option, provider_option, require_embedded
+from throwaway.cli.completion import complete_cluster
 from throwaway.cli.reports import (
     ClusterStatus,
     Down,
@@ -21,6 +22,7 @@ from throwaway.cli.reports import (
 from throwaway.errors import ThrowawayError
 from throwaway.plan import (
     KUBERNETES_VERSION,
+    check_name,
     unusual_settings,
 )
 from throwaway.public import Cluster
@@ -60,18 +62,22 @@ def _end_in_words(ended: Ended) -> str:
 
 
 @click.command()
+@click.option("--name", default="", metavar="NAME", shell_complete=complete_cluster, help="This cluster alone.")
 @output_option
-def status(output: Output) -> None:
+def status(name: str, output: Output) -> None:
     """List the clusters of this account."""
+    require_embedded()
     own = []
-    for name in _own_names():
+    for each in [check_name(name)] if name else _own_names():
         try:
-            found = clusters.find(name)
+            found = clusters.find(each)
         except ThrowawayError as error:
-            click.echo(f"{name}: {error}", err=True)
+            click.echo(f"{each}: {error}", err=True)
             continue
         if found is not None:
             own.append(_status_of(found))
+    if name and not own:
+        clusters.find_or_fail(name)  # which says what to do
     none = "No cluster is running. Start one with 'throwaway up'."
     echo(Status(own), output, lambda: "\n".join(map(_status_in_words, own)) or none)
 

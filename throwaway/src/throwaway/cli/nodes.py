@@ -5,11 +5,11 @@ import time
 import click
 
 from throwaway import nodes
-from throwaway.cli.common import name_option
+from throwaway.cli.common import find_embedded, name_option
 from throwaway.cli.completion import complete_worker
 from throwaway.cli.display import progress
 from throwaway.cli.reports import NodeEnded, NodeReady, Output, echo, output_option
-from throwaway.cluster import find_or_fail
+from throwaway.hints import which
 from throwaway.plan import Node
 
 
@@ -27,7 +27,7 @@ def node() -> None:
 @click.argument("node", required=False, default="")
 def add(name: str, output: Output, node: str) -> None:
     """Add a worker and wait until it is Ready; without a name it is the next workerN."""
-    running = find_or_fail(name)
+    running = find_embedded(name)
     begin = time.monotonic()
     with progress() as display:
         added = nodes.add(running, node, display.step)
@@ -43,11 +43,14 @@ def stop(name: str, output: Output, node: str) -> None:
 
     Kubernetes is not told: it marks the Node NotReady when nothing was heard of it for a while.
     """
-    nodes.stop(find_or_fail(name), node)
+    nodes.stop(find_embedded(name), node)
     echo(
         NodeEnded(node, is_deleted=False),
         output,
-        lambda: f"Node {node!r} is off. 'throwaway node start {node}' brings it back.",
+        lambda: (
+            f"Node {node!r} is off; kubectl shows it as Ready for up to a minute more.\n"
+            f"Next: 'throwaway node start{which(name)} {node}' brings it back."
+        ),
     )
 
 
@@ -57,7 +60,7 @@ def stop(name: str, output: Output, node: str) -> None:
 @click.argument("node", shell_complete=complete_worker)
 def start(name: str, output: Output, node: str) -> None:
     """Start a node that was stopped or has died, and wait until it is Ready."""
-    running = find_or_fail(name)
+    running = find_embedded(name)
     begin = time.monotonic()
     with progress() as display:
         started = nodes.start(running, node, display.step)
@@ -70,7 +73,7 @@ def start(name: str, output: Output, node: str) -> None:
 @click.argument("node", shell_complete=complete_worker)
 def delete(name: str, output: Output, node: str) -> None:
     """End a node and delete its Node object; its Pods start elsewhere, if a controller sees to them."""
-    nodes.delete(find_or_fail(name), node)
+    nodes.delete(find_embedded(name), node)
     echo(NodeEnded(node, is_deleted=True), output, lambda: f"Node {node!r} is gone.")
 
 

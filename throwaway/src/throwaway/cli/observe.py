@@ -15,10 +15,9 @@ import click
 
 from throwaway import capture as captures
 from throwaway import trace as traces
-from throwaway.cli.common import name_option
+from throwaway.cli.common import find_embedded, name_option
 from throwaway.cli.completion import complete_machine
 from throwaway.cli.reports import Output, output_option
-from throwaway.cluster import find_or_fail
 
 _seconds_option = click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), metavar="N", help="End after N seconds."
@@ -54,13 +53,16 @@ def capture(
     """Show a node's packets as they pass.
 
     \b
-    throwaway capture worker1 tcp port 30080
+    throwaway capture worker1 tcp port 30080 or 5678
 
-    It runs until Ctrl+C. FILTER is one of tcpdump's (man pcap-filter), as in 'host 10.244.1.2', 'udp port 53' or
-    'tcp[tcpflags] & tcp-syn != 0'. A packet that passes through is seen when it comes in and when it goes out. With
-    --output json each line is an object.
+    It runs until Ctrl+C. The example names a NodePort and the port of the Pods, which DNAT makes of it on the way.
+    FILTER is one of tcpdump's (man pcap-filter), as in 'host 10.244.1.2', 'udp port 53' or
+    'tcp[tcpflags] & tcp-syn != 0'.
+
+    A packet that passes through is seen when it comes in and when it goes out; 'other' is one that an interface hears
+    though it is for another machine. With --output json each line is an object.
     """  # noqa: D301 - click looks for the backspace itself
-    running = captures.start(find_or_fail(name), node, filter_words, interface, write, count or 0)
+    running = captures.start(find_embedded(name), node, filter_words, interface, write, count or 0)
     click.echo(f"Capturing on {node}; Ctrl+C ends it.", err=True)
     seen = 0
     with _until(running.stop, seconds):
@@ -104,7 +106,7 @@ def trace(
     connection the first packet is shown, since NAT is decided by it, and of the rules those that had an effect:
     first what the packet was, then hook, chain and rule, then what DNAT and SNAT made of its addresses.
     """  # noqa: D301 - click looks for the backspace itself
-    cluster = find_or_fail(name)
+    cluster = find_embedded(name)
     wanted = traces.Wanted(port or 0, protocol or "", source, destination)
     running = traces.Tracer(cluster, node, wanted, everything)
     if not traces.sees_iptables(cluster, node):

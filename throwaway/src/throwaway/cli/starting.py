@@ -4,15 +4,15 @@ import os
 import time
 
 import click
+from click.core import ParameterSource
 
 from throwaway import build, feature_gates, recipe, requirements, sandbox
 from throwaway.cli.common import name_option, provider_option
 from throwaway.cli.display import progress
 from throwaway.cli.reports import NodeUp, Output, Up, echo, output_option
-from throwaway.cluster import SHELL_VARIABLE
 from throwaway.errors import AlreadyRunsError, ThrowawayError
+from throwaway.hints import SHELL_VARIABLE, which
 from throwaway.plan import (
-    DEFAULT_NAME,
     DEFAULT_NODE_PORTS,
     IP_FAMILIES,
     PROXY_MODES,
@@ -27,7 +27,9 @@ from throwaway.public import Cluster
 
 @click.command()
 @name_option
-@click.option("--nodes", default=3, show_default=True, metavar="N", help="How many, the control plane included.")
+@click.option(
+    "--nodes", default=3, show_default=True, metavar="N", help="How many, 1 to 20, the control plane included."
+)
 @click.option(
     "--proxy-mode",
     type=click.Choice(PROXY_MODES),
@@ -59,7 +61,8 @@ from throwaway.public import Cluster
     "--zones",
     default=0,
     metavar="N",
-    help="Label the nodes as being in zone1 … zoneN, in turn (topology.kubernetes.io/zone).  [default: no labels]",
+    help="Label the workers as being in zone1 … zoneN, in turn, and the control plane as in the last one"
+    " (topology.kubernetes.io/zone).  [default: no labels]",
 )
 @click.option(
     "--feature-gate",
@@ -100,6 +103,8 @@ def up(
 ) -> None:
     """Start a cluster, or find the one that runs.
 
+    One that runs has to be as the options say that are given; without them it is taken as it is.
+
     It runs on after this command, until 'throwaway down', and ends with this machine. Until it is ready, Ctrl+C
     or the end of this command, in whatever way, takes all of it back.
     """
@@ -132,15 +137,18 @@ def up(
     )
     if SHELL_VARIABLE in os.environ and not sandbox.find(name):
         raise ThrowawayError("a cluster cannot be started inside another one's 'throwaway shell'; leave it first")
+    given = click.get_current_context()
+    asked = {each for each in given.params if given.get_parameter_source(each) is not ParameterSource.DEFAULT}
     requirements.require()
     runs_already = bool(sandbox.find(name))
     with progress() as display:
         built = build.ensure(display.build)
         begin = time.monotonic()
-        recipe.up(plan, built, display.step, new)
+        running = recipe.up(plan, built, display.step, new, asked)
     seconds = time.monotonic() - begin
-    option = "" if name == DEFAULT_NAME else f" --name {name}"
-    count = "1 node" if nodes == 1 else f"{nodes} nodes"
+    option = which(name)
+    plan = running.plan
+    count = "1 node" if len(plan.nodes) == 1 else f"{len(plan.nodes)} nodes"
     report = Up(
         name,
         "embedded",
@@ -153,7 +161,7 @@ def up(
         report,
         output,
         lambda: (
-            f"Cluster {name!r} {state}: {count}, kube-proxy in {proxy_mode} mode.\n"
+            f"Cluster {name!r} {state}: {count}, kube-proxy in {plan.proxy_mode} mode.\n"
             f"Next: 'throwaway shell{option}' for a shell with kubectl; 'throwaway down{option}' ends it all."
         ),
     )
@@ -170,7 +178,7 @@ def _up_elsewhere(wanted: Wanted, new: bool, kind: str, output: Output) -> None:
         provided, is_new = maker.up(wanted, display.step)
     seconds = time.monotonic() - begin
     nodes = [NodeUp(node.name, list(node.addresses), node.is_control_plane) for node in Cluster(provided).nodes]
-    options = f" --provider {kind} --name {wanted.name}"
+    options = which(wanted.name, kind)
     echo(
         Up(wanted.name, kind, is_new, round(seconds, 3), nodes),
         output,

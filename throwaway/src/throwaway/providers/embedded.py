@@ -1,6 +1,7 @@
 """The cluster of this package: nodes in namespaces of this Linux machine."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from throwaway.capabilities import Ask, missing_address_families, missing_metall
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
 from throwaway.plan import DEFAULT_NODE_PORTS, PROXY_MODES, Plan, check_name, make_plan
+from throwaway.providers import PROVIDER_VARIABLE
 from throwaway.providers.base import NodeChange, Provider, Report, Wanted
 
 
@@ -100,7 +102,8 @@ class Embedded(Provider):
     def change_node(self, change: NodeChange, name: str) -> str:
         """See `Provider`; a process of its own, as `node_command`'s."""
         own = [sys.executable, "-P", "-m", "throwaway", "node", change, "--output=json", f"--name={self.name}"]
-        done = subprocess.run([*own, *filter(None, [name])], capture_output=True, text=True)
+        environment = os.environ | {PROVIDER_VARIABLE: self.kind}
+        done = subprocess.run([*own, *filter(None, [name])], env=environment, capture_output=True, text=True)
         if done.returncode:
             raise ThrowawayError(done.stderr.strip().splitlines()[-1].removeprefix("throwaway: "))
         return str(json.loads(done.stdout)["name"])
