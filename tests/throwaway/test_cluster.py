@@ -15,8 +15,10 @@ import pytest
 
 from command_line import CommandLine, descendants, eventually, next_line, rest, sandbox_processes
 from host import host_state
-from throwaway import build, sandbox
-from throwaway.plan import PROXY_MODES
+from throwaway import build, pki, sandbox
+from throwaway.api import Api
+from throwaway.errors import ApiError
+from throwaway.plan import PROXY_MODES, make_plan
 
 ACCOUNT = "throwaway-tester"
 ACCOUNT_ID = 61234  # between those that useradd hands out and systemd's
@@ -209,6 +211,31 @@ def test_a_component_that_fails_again_and_again_ends_up_with_its_name(throwaway:
     assert process.returncode == 1
     assert "etcd on control-plane ended with code -9" in error.splitlines()[-1]
     assert not sandbox_processes(name)
+
+
+def test_up_goes_on_when_the_api_server_ends_once_while_it_waits(throwaway: CommandLine) -> None:
+    name = f"restarted-{os.getpid()}"
+    process = throwaway.start("up", "--name", name, "--nodes", "1", "--no-load-balancer")
+    assert process.stderr
+    next(line for line in process.stderr if line.startswith("starting CoreDNS"))
+    found = sandbox.find(name)
+    assert found
+    kill_children(found.node_pid("control-plane"), "kube-apiserver")
+    _, error = rest(process, 150)
+    assert process.returncode == 0, error
+    throwaway("down", "--name", name)
+
+
+def test_an_api_server_that_refuses_in_plain_text_or_is_not_there_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    certificates = pki.make_pki(make_plan(nodes=1))
+    api = Api("127.0.0.1", 1, certificates.authority, certificates.clients["admin"])
+    with pytest.raises(ApiError, match=r"gave no answer to GET /api/v1/nodes: .*refused"):
+        api.get("/api/v1/nodes")
+    monkeypatch.setattr(api, "_request", lambda *_: (429, b"Too many requests, please try again later.\n"))
+    with pytest.raises(ApiError, match=r"refused GET /api/v1/nodes: 429 Too many requests, please try again later\.$"):
+        api.get("/api/v1/nodes")
 
 
 def test_the_host_is_the_same_before_during_and_after(throwaway: CommandLine) -> None:

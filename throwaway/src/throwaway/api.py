@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from throwaway.errors import ThrowawayError
+from throwaway.errors import ApiError
 from throwaway.pki import KeyPair
 
 _TIMEOUT_SECONDS = 30.0
@@ -34,7 +34,7 @@ class Api:
         """Whether the API server answers at all, be it that it is not ready."""
         try:
             return bool(self._request("GET", "/livez"))
-        except (OSError, http.client.HTTPException):
+        except ApiError:
             return False
 
     def is_ready(self, but_for: Sequence[str] = ()) -> bool:
@@ -43,30 +43,32 @@ class Api:
         See kubernetes.io, "Kubernetes API health endpoints".
         """
         try:
-            status, _ = self._request("GET", f"/readyz?{urlencode({'exclude': but_for}, doseq=True)}")
-            return status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):  # refused, or closed before an answer
+            return self.has(f"/readyz?{urlencode({'exclude': but_for}, doseq=True)}")
+        except ApiError:
             return False
 
+    def has(self, path: str) -> bool:
+        """Whether there is something at a path; raises `ApiError` when there is no answer."""
+        return self._request("GET", path)[0] == http.HTTPStatus.OK
+
     def get(self, path: str) -> dict[str, Any]:
-        """The object or list at a path such as `/api/v1/nodes`; raises `ThrowawayError` with the server's message."""
+        """The object or list at a path such as `/api/v1/nodes`; raises `ApiError` with the server's message."""
         return self._parsed("GET", path)
 
     def serves(self, definition: dict[str, Any]) -> bool:
         """Whether objects of all versions of a CustomResourceDefinition can be created by now."""
         group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
         versions = [version["name"] for version in definition["spec"]["versions"]]
-        paths = [f"/apis/{group}/{version}/{plural}?limit=1" for version in versions]
-        return all(self._request("GET", path)[0] == http.HTTPStatus.OK for path in paths)
+        return all(self.has(f"/apis/{group}/{version}/{plural}?limit=1") for version in versions)
 
     def create(self, manifest: dict[str, Any]) -> None:
-        """Create an object; raises `ThrowawayError` with the server's message."""
+        """Create an object; raises `ApiError` with the server's message."""
         self._parsed("POST", collection(manifest), json.dumps(manifest))
 
     def apply(self, manifest: dict[str, Any]) -> None:
         """Create an object, or make one that is there as the manifest says, by server-side apply.
 
-        Raises `ThrowawayError` with the server's message.
+        Raises `ApiError` with the server's message.
         """
         path = f"{collection(manifest)}/{manifest['metadata']['name']}?fieldManager=throwaway&force=true"
         self._parsed("PATCH", path, json.dumps(manifest), "application/apply-patch+yaml")
@@ -75,9 +77,13 @@ class Api:
         self, method: str, path: str, body: str | None = None, kind: str = "application/json"
     ) -> dict[str, Any]:
         status, text = self._request(method, path, body, kind)
-        answer: dict[str, Any] = json.loads(text)
         if status >= http.HTTPStatus.BAD_REQUEST:
-            raise ThrowawayError(f"the API server refused {method} {path}: {answer.get('message', status)}")
+            try:
+                reason = json.loads(text)["message"]
+            except (ValueError, KeyError, TypeError):  # one of a filter before the API, which writes plain text
+                reason = f"{status} {text.decode(errors='replace').strip()[:200]}"
+            raise ApiError(f"the API server refused {method} {path}: {reason}")
+        answer: dict[str, Any] = json.loads(text)
         return answer
 
     def _request(
@@ -87,9 +93,9 @@ class Api:
             self._connection.request(method, path, body, {"Content-Type": kind})
             response = self._connection.getresponse()
             return response.status, response.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self._connection.close()  # half a conversation is of no use to the next request
-            raise
+            raise ApiError(f"the API server gave no answer to {method} {path}: {error}") from error
 
 
 def collection(manifest: dict[str, Any]) -> str:

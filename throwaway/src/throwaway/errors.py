@@ -9,6 +9,10 @@ class AlreadyRunsError(ThrowawayError):
     """A new cluster was asked for, and one of its name is there already."""
 
 
+class ApiError(ThrowawayError):
+    """The API server gave no answer, or refused."""
+
+
 class CommandFailedError(ThrowawayError):
     """A program that was run for the user ended with an exit code other than 0."""
 

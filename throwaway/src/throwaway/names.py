@@ -1,6 +1,5 @@
 """What an address stands for: the names of Nodes, Pods and Services, for people who read packets."""
 
-import http.client
 import json
 import time
 from base64 import b64decode
@@ -9,7 +8,7 @@ from urllib.parse import urlsplit
 
 from throwaway.api import Api
 from throwaway.cluster import Cluster
-from throwaway.errors import ThrowawayError
+from throwaway.errors import ApiError
 from throwaway.pki import KeyPair
 
 _LOAD_AGAIN_AFTER_SECONDS = 2.0
@@ -57,7 +56,7 @@ class Names:
         try:
             pods = self._api.get("/api/v1/pods")["items"]
             services = self._api.get("/api/v1/services")["items"]
-        except (ThrowawayError, OSError, http.client.HTTPException):
+        except ApiError:
             return
         finally:
             self._load_again = time.monotonic() + _LOAD_AGAIN_AFTER_SECONDS

@@ -16,13 +16,13 @@ from throwaway.api import Api
 from throwaway.build import Built
 from throwaway.cluster import BIN_OUTSIDE, Cluster, Report, find
 from throwaway.components import BIN, ETCD_STORE, IMAGES, KUBECONFIG, PLAN
-from throwaway.errors import AlreadyRunsError, ThrowawayError
+from throwaway.errors import AlreadyRunsError, ApiError, ThrowawayError
 from throwaway.hints import which
 from throwaway.plan import Node, Plan, differing_settings
 from throwaway.sandbox import Starting
 
 _START_SECONDS = 120.0
-"""How long a cluster may take until it is ready, on a machine that is busy with other things."""
+"""How long any one step of a start may take, on a machine that is busy with other things."""
 
 _GIVE_UP_AFTER_ENDINGS = 3
 
@@ -100,7 +100,13 @@ def _bring_up(cluster: Cluster, starting: Starting, api: Api, report: Report) ->
     # These two look only after a second for what the etcd store has brought: `wait.Poll` in upstream's storage_rbac.go
     # and storage_scheduling.go.
     late_checks = ("poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes")
-    _wait(cluster, starting, lambda: api.is_ready(but_for=late_checks), "the API server is not ready")
+    namespace = "/api/v1/namespaces/kube-system"  # made beside all checks
+    _wait(
+        cluster,
+        starting,
+        lambda: api.is_ready(but_for=late_checks) and api.has(namespace),
+        "the API server is not ready",
+    )
 
     report("starting the nodes")
     # Each Node has the range of Pod addresses that its routes are for, also one that a kubelet has made already.
@@ -161,7 +167,7 @@ def _dns_service(plan: Plan) -> dict[str, str]:
 
 
 def node_object(plan: Plan, node: Node) -> dict[str, Any]:
-    """The Node object of a node, as it is created before the kubelet starts."""
+    """The Node object of a node, as it is applied, be there one of its kubelet's already or not."""
     role = "node-role.kubernetes.io/control-plane"
     labels = {role: ""} if node.is_control_plane else {}
     if node.zone:
@@ -182,10 +188,17 @@ def node_object(plan: Plan, node: Node) -> dict[str, Any]:
 def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], complaint: str) -> None:
     """Wait for a condition; raises `ThrowawayError` when a component ends again and again or it takes too long.
 
-    Once or twice a component may end: on a busy machine some give up waiting for another, and are started again.
+    Once or twice a component may end: on a busy machine some give up waiting for another, and are started again. The
+    API server too, so that a request it does not answer counts as "not yet".
     """
     deadline = time.monotonic() + _START_SECONDS
-    while not condition():
+    while True:
+        seen = complaint
+        try:
+            if condition():
+                return
+        except ApiError as error:
+            seen = f"{complaint} ({error})"
         if ended := starting.ended_component():
             node, component, code = ended
             starting.endings[node, component] += 1
@@ -195,7 +208,7 @@ def _wait(cluster: Cluster, starting: Starting, condition: Callable[[], bool], c
             last = next((line for line in reversed(lines) if not line.startswith("\t")), "(it said nothing)")
             raise ThrowawayError(f"{component} on {node} ended with code {code}: {last[:500]}")
         if time.monotonic() > deadline:
-            raise ThrowawayError(f"{complaint} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again")
+            raise ThrowawayError(f"{seen} after {_START_SECONDS:.0f} s: the machine may be overloaded; try again")
         time.sleep(0.02)
 
 
