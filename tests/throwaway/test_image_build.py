@@ -256,6 +256,28 @@ def test_the_tar_that_is_written_is_none_of_the_images_files(tmp_path: Path) -> 
     assert len(digests) == 1
 
 
+def test_a_tar_may_be_written_over_the_one_of_its_base(tmp_path: Path, base: Path) -> None:
+    write_files(tmp_path / "folder", {"Dockerfile": "FROM base:1\nCOPY . /x\n"})
+    image_build.write(tmp_path / "folder", None, "it:1", base, [base])
+    with image_archive.opened(base) as archive:
+        assert archive.references == ["docker.io/library/it:1"]
+        assert len(archive.images[0].variants[0].layers) == 2
+    assert sorted(os.listdir(tmp_path)) == ["base.tar", "folder"]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    os.mkfifo(tmp_path / "image.tar")
+    with pytest.raises(ThrowawayError, match=r"image\.tar is no file, so it is not replaced"):
+        image_build.write(tmp_path, None, "x:1", tmp_path / "image.tar")
+
+
+def test_a_dockerignore_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_bytes(b"\xff")
+    with pytest.raises(ThrowawayError, match=r"\.dockerignore is no text in UTF-8$"):
+        Context(tmp_path)
+
+
 def test_a_tar_into_no_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(ThrowawayError, match=r"image.tar cannot be written: there is no folder .*gone; make it first"):
         image_build.write(tmp_path, None, "x:1", tmp_path / "gone" / "image.tar")

@@ -218,6 +218,11 @@ def test_what_is_no_tar_of_images_is_said_in_one_line(
         "is a damaged tar of images (KeyError: 'c.json')": tar_of(file, manifest_json=manifest),
         "is damaged: Compressed file ended before the end-of-stream marker was reached": gzip.compress(whole, 1)[:-9],
     }
+    with tarfile.open(file, "w") as archive:
+        folder = tarfile.TarInfo("manifest.json")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    cases["is a damaged tar of images (ValueError: manifest.json is no file)"] = file.read_bytes()
     for complaint, content in cases.items():
         file.write_bytes(content)
         with pytest.raises(ThrowawayError) as raised:

@@ -67,12 +67,17 @@ def _list_in_json(text: str) -> list[str] | None:
     return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else None
 
 
-def parse(file: Path) -> list[Instruction]:
-    """The instructions of a Dockerfile; raises `ThrowawayError` where one cannot be read."""
+def lines_of(file: Path) -> list[str]:
+    """The lines of a file; raises `ThrowawayError` if it is no text in UTF-8."""
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        return file.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ThrowawayError(f"{file} is no text in UTF-8") from None
+
+
+def parse(file: Path) -> list[Instruction]:
+    """The instructions of a Dockerfile; raises `ThrowawayError` where one cannot be read."""
+    lines = lines_of(file)
     instructions: list[Instruction] = []
     begin, joined = 0, ""
     for number, line in enumerate(lines, start=1):

@@ -172,19 +172,20 @@ class _Contents:
         self.members = {posixpath.normpath(member.name): member.name for member in archive}
 
     def json(self, name: str) -> Any:
+        return json.load(self._file(name))
+
+    def _file(self, name: str) -> io.BufferedReader:
         file = self.archive.extractfile(self.members[name])
-        assert file
-        return json.load(file)
+        if not isinstance(file, io.BufferedReader):
+            raise ValueError(f"{name} is no file")
+        return file
 
     def _digest(self, name: str) -> str:
-        file = self.archive.extractfile(self.members[name])
-        assert isinstance(file, io.BufferedReader)
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"sha256:{hashlib.file_digest(self._file(name), 'sha256').hexdigest()}"
 
     def layer(self, name: str, diff_id: str, digest: str = "") -> Layer:
         """The layer of this name; its digest is found out if it is not given."""
-        file = self.archive.extractfile(self.members[name])
-        assert file
+        file = self._file(name)
         begin = file.read(4)
         ending = "+gzip" if begin.startswith(_GZIP) else "+zstd" if begin == _ZSTD else ""
         if not digest and ending:

@@ -43,6 +43,8 @@ def write(folder: Path, file: Path | None, reference: str, tar: Path, bases: Seq
         raise ThrowawayError(f"there is no folder {folder}")
     if not tar.parent.is_dir():
         raise ThrowawayError(f"{tar} cannot be written: there is no folder {tar.parent}; make it first")
+    if tar.exists() and not tar.is_file():
+        raise ThrowawayError(f"{tar} is no file, so it is not replaced; choose another one")
     found = file or folder / "Dockerfile"
     if not found.is_file():
         raise ThrowawayError(f"there is no Dockerfile {found}; a minimal one has the lines {_MINIMAL}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from throwaway.dockerfile import lines_of
 from throwaway.errors import ThrowawayError
 from throwaway.images import Entry, File, Folder, Link
 
@@ -81,7 +82,7 @@ _Rules = list[tuple["re.Pattern[str]", bool]]
 def _ignore_rules(file: Path) -> _Rules:
     """See https://docs.docker.com/build/concepts/context/#dockerignore-files; unlike git's, rules begin at the top."""
     rules = []
-    for line in file.read_text().splitlines() if file.is_file() else []:
+    for line in lines_of(file) if file.is_file() else []:
         pattern = "" if line.startswith("#") else line.strip()
         excluded = not pattern.startswith("!")
         if pattern := pattern.removeprefix("!").strip():

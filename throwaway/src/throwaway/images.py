@@ -182,9 +182,14 @@ def write(image: Image, tar: Path) -> str:
     """Write an image as a tar of an OCI image layout, to be imported by `ctr images import`; returns its digest.
 
     Layout: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md; containerd takes the
-    name from the annotation `io.containerd.image.name`.
+    name from the annotation `io.containerd.image.name`. A tar that is there already, perhaps the base's, is replaced
+    when the new one is whole.
     """
-    with tempfile.TemporaryFile(dir=tar.parent) as own:
+    target = tar.resolve()
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".throwaway-") as scratch,
+        tempfile.TemporaryFile(dir=scratch) as own,
+    ):
         layers = [
             (_layer_descriptor(layer.media_type, layer.digest, layer.size), layer.diff_id) for layer in image.base
         ]
@@ -224,7 +229,8 @@ def write(image: Image, tar: Path) -> str:
             _blob(_digest(manifest)): manifest,
             _blob(_digest(config)): config,
         }
-        with tarfile.open(tar, "w") as archive:
+        whole = Path(scratch, target.name)
+        with tarfile.open(whole, "w") as archive:
             for name, content in contents.items():
                 _add_file(archive, name, io.BytesIO(content), len(content), 0o644)
             for layer in {layer.digest: layer for layer in image.base}.values():
@@ -233,6 +239,7 @@ def write(image: Image, tar: Path) -> str:
             if len(layers) > len(image.base):
                 own.seek(0)
                 _add_file(archive, _blob(digest), own, size, 0o644)
+        whole.replace(target)
     return _digest(manifest)
 
 
