@@ -13,6 +13,7 @@ import pytest
 from command_line import CommandLine, eventually
 from production import MARK_PATH, NAMESPACE_PATH, UID, Production, production, write_kubeconfig
 from throwaway import Cluster, ThrowawayError
+from throwaway.kubectl import refuse_other_targets
 
 CONTEXT = "arn:aws:eks:eu-west-1:1:cluster/live"
 READ_ONLY = {f"GET {NAMESPACE_PATH}", f"GET {MARK_PATH}"}
@@ -188,14 +189,31 @@ def test_credential_plugins_of_other_contexts_are_not_run(
     assert (tmp_path / "plugin-was-run").exists()
 
 
-@pytest.mark.parametrize("option", ["--context=prod", "--kubeconfig=/root/.kube/config", "--server=http://x", "-s"])
-def test_kubectl_is_not_led_elsewhere_by_options(option: str, kubeconfig: Path, live: Production) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--context=prod",
+        "--kubeconfig=/root/.kube/config",
+        "--server=http://x",
+        "-s http://x",
+        "-s=http://x",
+        "-shttp://x",
+        "-As http://x",
+        "-ARwshttp://x",
+        "-fs http://x logs",
+    ],
+)
+def test_kubectl_is_not_led_elsewhere_by_options(options: str, kubeconfig: Path, live: Production) -> None:
     live.mark()
     found = find()
     asked = len(live.requests)
     with pytest.raises(ThrowawayError, match="leads to another cluster"):
-        found.kubectl(["delete", "namespace", "default", option])
+        found.kubectl(["delete", "namespace", "default", *options.split()])
     assert len(live.requests) == asked
+
+
+def test_an_s_in_the_value_of_a_short_option_is_no_server() -> None:
+    refuse_other_targets(["get", "-ojson", "-nkube-system", "-fservice.yaml", "-lapp=s", "-v6", "--", "-s"])
 
 
 @pytest.mark.parametrize("typed", ["", "prod\n", "y\n"])

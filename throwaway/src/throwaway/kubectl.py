@@ -1,6 +1,7 @@
 """Runs kubectl, and nothing that could lead it to another cluster than the one of the environment it is given."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from throwaway.errors import CommandFailedError, ThrowawayError
 
-_OTHER_TARGETS = ("--kubeconfig", "--context", "--cluster", "--server", "-s")
+_OTHER_TARGETS = ("--kubeconfig", "--context", "--cluster", "--server")
+_SWITCHES = "ARhiqtw"
+"""kubectl's one-letter options without a value: others may follow each in the same word, as in `-As URL`."""
 
 
 def program(environment: Mapping[str, str]) -> str:
@@ -41,9 +44,11 @@ def client_environment(kubeconfig: Path, scratch: Path) -> dict[str, str]:
 def refuse_other_targets(arguments: Sequence[str]) -> None:
     """Raise `ThrowawayError` for options of kubectl's that lead to another cluster; what follows `--` is no option."""
     own = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+    switches = _SWITCHES + ("fp" if "logs" in own else "")  # elsewhere these have values
     for argument in own:
-        if argument.split("=")[0] in _OTHER_TARGETS:
-            raise ThrowawayError(f"kubectl's option {argument.split('=')[0]} leads to another cluster; leave it out")
+        option = "-s" if re.match(f"-[{switches}]*s", argument) else argument.split("=")[0]
+        if option in ("-s", *_OTHER_TARGETS):
+            raise ThrowawayError(f"kubectl's option {option} leads to another cluster; leave it out")
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], text: str = "", timeout: float | None = None) -> str:
