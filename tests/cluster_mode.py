@@ -1,9 +1,10 @@
 """In which mode a cluster's kube-proxy is."""
 
 from throwaway import Cluster
+from throwaway.plan import PROXY_MODES, ProxyMode
 
 
-def mode_of(cluster: Cluster) -> str:
+def mode_of(cluster: Cluster) -> ProxyMode:
     """Kube-proxy's mode as it says itself, on every Node the same; if it stands still, its rules tell."""
     nodes = cluster.nodes
     ask = ["sh", "-c", "curl -s --max-time 2 http://127.0.0.1:10249/proxyMode || true"]
@@ -12,4 +13,6 @@ def mode_of(cluster: Cluster) -> str:
         tables = cluster.exec(nodes[0].name, ["nft", "list", "tables"])
         found = {"nftables" if "table ip kube-proxy" in tables else "iptables"}
     assert len(found) == 1, found
-    return found.pop()
+    mode = found.pop()
+    assert mode in PROXY_MODES, mode
+    return mode

@@ -17,6 +17,7 @@ import sharing
 from cluster_mode import mode_of
 from fences.selection import take_pages
 from throwaway import Cluster, ThrowawayError
+from throwaway.plan import ProxyMode
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +68,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def proxy_mode(throwaway_cluster: Cluster) -> str:
+def proxy_mode(throwaway_cluster: Cluster) -> ProxyMode:
     """Kube-proxy's mode."""
     return mode_of(throwaway_cluster)
 

@@ -9,10 +9,11 @@ from kubernetes import client, config
 from live import namespaces
 from proofs.world import World, wait_for
 from throwaway import Cluster
+from throwaway.plan import ProxyMode
 
 
 @pytest.fixture
-def world(throwaway_cluster: Cluster, proxy_mode: str, request: pytest.FixtureRequest) -> Iterator[World]:
+def world(throwaway_cluster: Cluster, proxy_mode: ProxyMode, request: pytest.FixtureRequest) -> Iterator[World]:
     """A namespace of the proof's own, gone from the API's view of things afterwards."""
     mode = next(mark.kwargs["mode"] for mark in request.node.iter_markers("proof"))
     if mode and mode != proxy_mode:

@@ -18,6 +18,7 @@ from kubernetes import client
 from kubernetes.stream import stream
 
 from throwaway import Cluster
+from throwaway.plan import ProxyMode
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 TOOLBOX = "localhost/toolbox:1"
@@ -49,7 +50,7 @@ class World:
 
     cluster: Cluster
     namespace: str
-    mode: str
+    mode: ProxyMode
     """Kube-proxy's mode, `nftables` or `iptables`."""
     core: Any
     """The API of the core group, as `kubernetes.client.CoreV1Api`."""

@@ -86,6 +86,11 @@ def up(**settings: Any) -> None:
         Cluster.up(name="contract", provider="kind", **settings)
 
 
+def settings_of(name: str) -> str:
+    """The label that tells settings apart, of a cluster with the usual ones."""
+    return str(kind.configuration(Wanted(name))["nodes"][0]["labels"][kind.SETTINGS])
+
+
 def arguments(component: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each["value"] for each in component["extraArgs"]}
 
@@ -97,7 +102,7 @@ def test_kind_makes_as_many_nodes_as_wanted_with_our_label(docker: Docker) -> No
         config = docker.kubeadm(node)
         joining = config["InitConfiguration" if node == nodes[0] else "JoinConfiguration"]
         assert arguments({"extraArgs": joining["nodeRegistration"]["kubeletExtraArgs"]})["node-labels"] == (
-            "throwaway/cluster=contract"
+            f"throwaway/cluster=contract,throwaway/settings={settings_of('contract')}"
         )
     assert docker.kubeadm(nodes[0])["KubeProxyConfiguration"]["mode"] == "nftables"
     runs = [call for call in docker.calls if call[0] == "run"]
@@ -126,6 +131,11 @@ def test_kind_takes_over_families_ranges_gates_and_zones(docker: Docker) -> None
     worker = docker.kubeadm("contract-worker")["JoinConfiguration"]["nodeRegistration"]["kubeletExtraArgs"]
     assert "topology.kubernetes.io/zone=zone1" in arguments({"extraArgs": worker})["node-labels"]
     assert any("--sysctl=net.ipv6.conf.all.disable_ipv6=0" in call for call in docker.calls if call[0] == "run")
+
+
+def test_more_zones_than_nodes_are_refused() -> None:
+    with pytest.raises(ThrowawayError, match="3 zones for 2 nodes are not possible"):
+        kind.configuration(Wanted("contract", nodes=2, zones=3))
 
 
 def test_what_fails_leaves_no_container_and_no_kubeconfig(docker: Docker) -> None:
@@ -180,6 +190,11 @@ def test_only_a_cluster_that_has_our_label_is_found_used_and_ended(
         found = Cluster.find_or_fail("mine", provider="kind")
         assert found.kubectl(["config", "current-context"]) == "kind-mine\n"
         assert len(found.nodes) == 3
+        real.kubectl(["label", "node", "--all", f"{kind.SETTINGS}={settings_of('mine')}"])
+        assert Cluster.up("mine", provider="kind").name == "mine"
+        for other in ({"proxy_mode": "iptables"}, {"nodes": 2}, {"zones": 1}):
+            with pytest.raises(ThrowawayError, match="'mine' is running with other settings than these"):
+                Cluster.up("mine", provider="kind", **other)
         assert found.exec(node, ["echo", "hello"]) == "hello\n"
         assert docker.calls[-1] == ["exec", "-i", node, "echo", "hello"]
         probe = "from throwaway import Cluster; print(Cluster.of_shell())"
@@ -188,6 +203,6 @@ def test_only_a_cluster_that_has_our_label_is_found_used_and_ended(
         down = throwaway("down", "--provider", "kind", "--name", "mine")
         assert re.fullmatch(r"Cluster 'mine' is gone \(\d+\.\d s\)\.\n", down.stdout), down.stderr
     finally:
-        real.kubectl(["label", "node", "--all", f"{kind.LABEL}-"])
+        real.kubectl(["label", "node", "--all", f"{kind.LABEL}-", f"{kind.SETTINGS}-"])
     assert docker.containers == []
     assert not [path for path in Path.home().rglob("*") if "kube" in path.name]

@@ -14,7 +14,7 @@ from typing import Any, Self
 from throwaway import image_archive, kubectl
 from throwaway.capabilities import CAPABILITIES, check_names
 from throwaway.errors import ThrowawayError
-from throwaway.plan import DEFAULT_NAME, IpFamily
+from throwaway.plan import DEFAULT_NAME, IpFamily, ProxyMode
 from throwaway.providers import PROVIDER_VARIABLE, provider
 from throwaway.providers.base import NodeChange, Provider, Report, Wanted
 
@@ -61,7 +61,7 @@ class Cluster:
         name: str = "",
         *,
         nodes: int = 3,
-        proxy_mode: str = "nftables",
+        proxy_mode: ProxyMode = "nftables",
         ip_family: IpFamily = "ipv4",
         service_cidr: str = "",
         service_node_port_range: str = "",
@@ -286,6 +286,8 @@ class Cluster:
             )
         except subprocess.TimeoutExpired:
             raise ThrowawayError(f"'{' '.join(command)}' had not ended after {timeout:.0f} s") from None
+        except subprocess.SubprocessError:  # in `network`
+            raise ThrowawayError(f"cluster {self.name!r} has ended; nothing can be run in its network") from None
         except OSError as error:
             raise ThrowawayError(f"'{' '.join(command)}' cannot be run: {error.strerror}") from None
         return kubectl.checked(" ".join(command), done)

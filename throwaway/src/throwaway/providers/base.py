@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from throwaway.capabilities import Ask
-from throwaway.plan import IpFamily
+from throwaway.plan import IpFamily, ProxyMode
 
 Report = Callable[[str], None]
 """Called with what is done next, in a few words."""
@@ -21,7 +21,7 @@ class Wanted:
     """Its name, a DNS label."""
     nodes: int = 3
     """How many nodes, the control plane included."""
-    proxy_mode: str = "nftables"
+    proxy_mode: ProxyMode = "nftables"
     """kube-proxy's mode."""
     ip_family: IpFamily = "ipv4"
     """The family of all addresses; `dual` for both."""

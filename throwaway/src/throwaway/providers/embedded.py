@@ -14,7 +14,7 @@ from throwaway import loading, requirements, sandbox
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
-from throwaway.plan import DEFAULT_NODE_PORTS, PROXY_MODES, Plan, check_name, make_plan
+from throwaway.plan import DEFAULT_NODE_PORTS, Plan, check_name, make_plan
 from throwaway.providers import PROVIDER_VARIABLE
 from throwaway.providers.base import NodeChange, Provider, Report, Wanted
 
@@ -116,8 +116,6 @@ class Embedded(Provider):
 
 def _plan(wanted: Wanted) -> Plan:
     """The plan of such a cluster; raises `ThrowawayError` for what cannot be had here."""
-    if wanted.proxy_mode not in PROXY_MODES:
-        raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
     return make_plan(
         wanted.name,
         wanted.nodes,

@@ -1,5 +1,6 @@
 """A cluster made by the kind CLI, for Docker, Podman and nerdctl users, where there are no namespaces of Linux too."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,16 +16,17 @@ from throwaway import kubectl
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb, missing_node_network
 from throwaway.errors import CommandFailedError, ThrowawayError
 from throwaway.kubectl import checked
-from throwaway.plan import check_name
+from throwaway.plan import PROXY_MODES, check_name
 from throwaway.providers.base import Provider, Report, Wanted
 
 LABEL = "throwaway/cluster"
 """A label of each Node that was made here: nothing is done to other clusters of kind, whatever they are called."""
+SETTINGS = "throwaway/settings"
+"""A label of each Node that tells by which configuration the cluster was made."""
 
 _OLDEST = (0, 33)  # the first whose node image is of Kubernetes 1.37
 _WAIT = "180s"
 _ENGINES = {"podman": "podman", "nerdctl": "nerdctl", "finch": "finch", "nerdctl.lima": "nerdctl.lima"}
-_PROXY_MODES = ("nftables", "iptables")
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -46,14 +48,15 @@ class Kind(Provider):
 
     @classmethod
     def up(cls, wanted: Wanted, report: Report) -> tuple[Self, bool]:
-        """See `Provider`. A cluster that runs is taken as it is, but for its number of nodes."""
+        """See `Provider`."""
         config = configuration(wanted)
         _check_version()
         if found := cls.find(wanted.name):
-            count = len(_kind("get", "nodes", "--name", wanted.name).split())
-            if count != wanted.nodes:
+            settings = [node["labels"][SETTINGS] for node in config["nodes"]]
+            if [labels.get(SETTINGS) for labels in found._labels()] != settings:
                 raise ThrowawayError(
-                    f"kind cluster {wanted.name!r} runs with {count} nodes; take it down first or choose another --name"
+                    f"kind cluster {wanted.name!r} is running with other settings than these;"
+                    " take it down first or choose another --name"
                 )
             return found, False
         report("creating the cluster with kind")
@@ -78,17 +81,22 @@ class Kind(Provider):
         found.kubeconfig.touch(mode=0o600)
         found.kubeconfig.write_text(_kind("get", "kubeconfig", "--name", name))
         try:
-            nodes = json.loads(kubectl.run(["get", "--raw", "/api/v1/nodes"], found.environment, timeout=60))["items"]
+            names = [labels.get(LABEL) for labels in found._labels()]
         except CommandFailedError as error:
             raise ThrowawayError(
                 f"kind cluster {name!r} does not say whether it was made by throwaway: {_complaint(error)};"
                 f" 'kind delete cluster --name {name}' ends it in any case"
             ) from None
-        if not nodes or any(node["metadata"].get("labels", {}).get(LABEL) != name for node in nodes):
+        if set(names) != {name}:
             raise ThrowawayError(
                 f"kind cluster {name!r} was not made by throwaway, so nothing is done to it; choose another --name"
             )
         return found
+
+    def _labels(self) -> list[dict[str, str]]:
+        """The labels of each Node."""
+        nodes = json.loads(kubectl.run(["get", "--raw", "/api/v1/nodes"], self.environment, timeout=60))["items"]
+        return [node["metadata"].get("labels", {}) for node in nodes]
 
     def down(self) -> None:
         """See `Provider`."""
@@ -121,14 +129,16 @@ class Kind(Provider):
 def configuration(wanted: Wanted) -> dict[str, Any]:
     """What kind is to read for such a cluster, see kind.sigs.k8s.io/docs/user/configuration.
 
-    Raises `ThrowawayError` for a number of nodes or a proxy mode that cannot be.
+    Raises `ThrowawayError` for a number of nodes or zones, or a proxy mode, that cannot be.
     """
     check_name(wanted.name)
     if wanted.nodes < 1:
         raise ThrowawayError(f"a cluster of {wanted.nodes} nodes is not possible")
-    if wanted.proxy_mode not in _PROXY_MODES:
-        raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(_PROXY_MODES)}")
-    networking = {"ipFamily": wanted.ip_family, "kubeProxyMode": wanted.proxy_mode}
+    if not 0 <= wanted.zones <= wanted.nodes:
+        raise ThrowawayError(f"{wanted.zones} zones for {wanted.nodes} nodes are not possible")
+    if wanted.proxy_mode not in PROXY_MODES:
+        raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
+    networking: dict[str, str] = {"ipFamily": wanted.ip_family, "kubeProxyMode": wanted.proxy_mode}
     if wanted.service_cidr:
         networking["serviceSubnet"] = wanted.service_cidr
     config: dict[str, Any] = {
@@ -151,6 +161,9 @@ def configuration(wanted: Wanted) -> dict[str, Any]:
                 "patch": json.dumps(patch),
             }
         ]
+    settings = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    for node in config["nodes"]:
+        node["labels"][SETTINGS] = settings
     return config
 
 
