@@ -4,12 +4,15 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from command_line import CommandLine, eventually
 from throwaway import Cluster, ThrowawayError
 from throwaway.cluster import find_or_fail
+from throwaway.components import PLAN
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 
@@ -148,6 +151,22 @@ def test_a_node_whose_adding_was_killed_is_made_whole_by_starting_it(throwaway: 
     subnet = find_or_fail(name).plan.node("half").pod_subnets[0]
     assert subnet in throwaway("exec", "--name", name, "worker1", "--", "ip", "route").stdout
     assert throwaway("node", "delete", "--name", name, "half").returncode == 0
+
+
+def test_whoever_gives_an_impossible_command_is_answered_at_once(name: str) -> None:
+    with pytest.raises(ThrowawayError, match=r"could not start 'nobody': ThrowawayError: .* another version"):
+        find_or_fail(name).sandbox.tell(do="start", host="nobody", plan={})
+
+
+def test_whoever_reads_the_plan_while_it_changes_sees_a_whole_one(name: str) -> None:
+    cluster = find_or_fail(name)
+    path = f"{cluster.sandbox.root}{PLAN}"
+    with open(path) as reader:
+        before = Path(path).read_text()
+        cluster.sandbox.tell(do="end", host="nobody", plan=asdict(cluster.plan) | {"feature_gates": {"New": True}})
+        assert reader.read() == before
+    assert find_or_fail(name).plan.feature_gates == {"New": True}
+    cluster.sandbox.tell(do="end", host="nobody", plan=asdict(cluster.plan))
 
 
 def test_nodes_that_are_added_at_once_get_addresses_of_their_own(throwaway: CommandLine, name: str) -> None:

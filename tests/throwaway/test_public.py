@@ -84,6 +84,16 @@ def test_shell_reaches_the_nodes_and_exec_runs_on_one(cluster: Cluster) -> None:
         cluster.exec("worker9", ["true"])
 
 
+def test_what_has_ended_meanwhile_is_said_in_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with pytest.raises(ThrowawayError, match="true cannot be run on a node: the node has ended"):
+        sandbox.output_on_node(ended.pid, ["true"])
+    monkeypatch.setattr(sandbox, "enter_network", lambda _: os.pidfd_open(ended.pid))
+    with pytest.raises(ThrowawayError, match=f"cluster {cluster.name!r} has ended"):
+        cluster.shell(["true"])
+
+
 def test_capabilities_are_those_of_the_cluster(cluster: Cluster) -> None:
     assert {"exec", "load", "node-network", "ipv4"} <= cluster.capabilities
     ranges = cluster.kubectl(["get", "servicecidr", "kubernetes", "-o", "json"])["spec"]["cidrs"]

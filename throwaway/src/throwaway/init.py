@@ -144,11 +144,13 @@ def _make_private_mounts(folders: dict[str, str]) -> None:
 
 
 def _write_files(texts: dict[str, str]) -> None:
+    """Write files, each at once: who reads one meanwhile sees the old text or the new one."""
     os.umask(0o022)
     for path, text in texts.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
+        os.rename(f"{path}.new", path)
 
 
 def _log_to(path: str) -> None:
@@ -205,9 +207,9 @@ def _start_node(boot: Boot, link: str, host: Host) -> tuple[int, socket.socket]:
         f"link add {link} type veth peer name eth0 address {hardware} netns {pid}",
         f"link set {link} master nodes up",
     )
-    pointer = Path(f"{FOLDER}/node-{host.name}")
-    pointer.unlink(missing_ok=True)
-    pointer.symlink_to(str(pid))
+    pointer = f"{FOLDER}/node-{host.name}"
+    os.symlink(str(pid), f"{pointer}.new")
+    os.rename(f"{pointer}.new", pointer)
     ours.sendall(b"connected\n")
     return pid, ours
 
@@ -391,7 +393,7 @@ class _Hosts:
                 os.kill(pid, signal.SIGKILL)
 
     async def obey(self, command: dict[str, Any], starter: asyncio.StreamWriter) -> None:
-        """Carry out a command of `sandbox.Sandbox.tell`; raises `OSError` or `KeyError` when that is not possible."""
+        """Carry out a command of `sandbox.Sandbox.tell`; raises when that is not possible."""
         name = command["host"]
         if command["do"] == "run":
             self.tell(name, f"start {command['component']}")
@@ -453,7 +455,7 @@ async def _obey(
     try:
         await hosts.obey(json.loads(await reader.readline()), starter)
         writer.write(b"done\n")
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # whoever gave the command waits for an answer
         traceback.print_exc()
         writer.write(f"{type(error).__name__}: {error}\n".encode())
     writer.close()

@@ -344,7 +344,8 @@ def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.
     """Start a program on a node, as its root, beside this process; it is killed when this process ends.
 
     `streams` are `stdin`, `stdout` and `stderr` as `subprocess.Popen` takes them. Ctrl+C does not reach the program.
-    What is returned is a process in between, which passes SIGTERM on and ends as the program does.
+    What is returned is a process in between, which passes SIGTERM on and ends as the program does. Raises
+    `ThrowawayError` when the node has ended.
     """
 
     def enter() -> None:
@@ -359,7 +360,10 @@ def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os._exit(code if code >= 0 else 128 - code)
 
-    return subprocess.Popen(list(argv), preexec_fn=enter, env=_NODE_ENVIRONMENT, start_new_session=True, **streams)
+    try:
+        return subprocess.Popen(list(argv), preexec_fn=enter, env=_NODE_ENVIRONMENT, start_new_session=True, **streams)
+    except subprocess.SubprocessError:  # in `enter`
+        raise ThrowawayError(f"{argv[0]} cannot be run on a node: the node has ended") from None
 
 
 def _become_root_on_node(pid: int, flags: int) -> None:
