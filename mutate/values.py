@@ -11,7 +11,6 @@ from fences.find import Fence, find_fences
 from mutate.texts import NUMBER, WORDS_FOR_NUMBERS
 
 _CODE = re.compile(r"`([^`]+)`")
-_WORD = re.compile(r"[A-Za-z][\w-]*")
 _PLAIN_WORDS = ("Local", "Cluster", "ClientIP", "TCP", "UDP", *MODES)
 """Names of values that pages write in prose, too."""
 _STANDS_FOR_SOMETHING = re.compile(r"[A-Z][A-Z_]*")

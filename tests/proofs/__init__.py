@@ -18,8 +18,6 @@ import pytest
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-MARKER = "proof"
-
 
 def proof(
     *claims: str, control: str, mode: str = "", needs: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ class Component:
 
 
 def components(plan: Plan, node: Node) -> list[Component]:
-    """The programs of one node, in the order in which they are started."""
+    """The programs of one node; the recipe starts them when what they need is there."""
     own = [_containerd(), _kubelet(node), _kube_proxy()]
     if plan.network_policy:
         own.append(_network_policy(plan, node))

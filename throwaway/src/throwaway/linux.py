@@ -8,7 +8,6 @@ import ctypes
 import fcntl
 import os
 import signal
-import socket
 import struct
 from pathlib import Path
 
@@ -114,15 +113,6 @@ def namespace_owner(pid: int) -> int:
     finally:
         os.close(fd)
     return int(struct.unpack("I", uid)[0])
-
-
-def has_sctp() -> bool:
-    """Whether this kernel has sockets of SCTP, which Pods need to speak it; most load it as a module when asked."""
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
-    except OSError:
-        return False
-    return True
 
 
 def same_namespace(pid: int, kind: str) -> bool:

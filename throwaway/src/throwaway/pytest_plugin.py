@@ -1,10 +1,12 @@
 """The pytest plugin: a cluster as a fixture, and tests that are skipped where a cluster lacks what they need.
 
-def test_echo(throwaway_cluster):
-throwaway_cluster.apply("echo.yaml")
+    def test_echo(throwaway_cluster):
+        throwaway_cluster.apply("echo.yaml")
 
-@pytest.mark.needs_capability("exec", nodes=2)
-def test_rules(throwaway_cluster): ...
+    @pytest.mark.needs_capability("exec", nodes=2)
+    def test_rules(throwaway_cluster): ...
+
+The cluster is a new one, unless an option or the environment names one that runs.
 """
 
 import os
