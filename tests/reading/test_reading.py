@@ -1,6 +1,7 @@
 """The built site in a browser: on each page no request elsewhere, nothing that axe-core finds, nothing too wide.
 
-Lighthouse's scores for performance depend on how busy the machine is: here they have room, `./dev lighthouse` has none.
+Lighthouse's scores for performance depend on how busy the machine is: they are the goal of `./dev lighthouse`, not of
+a test.
 """
 
 import os
@@ -52,8 +53,8 @@ def done(site: str) -> Any:
 
 @pytest.fixture(scope="module")
 def scores(site: str) -> list[Any]:
-    """What Lighthouse says of the two pages at which most readers arrive, the best of three runs."""
-    return lighthouse.scores(site, enough=95)
+    """What Lighthouse says of the two pages at which most readers arrive."""
+    return lighthouse.scores(site, enough=0)  # the first run
 
 
 def test_no_page_asks_another_host_for_anything(pages: dict[str, Any]) -> None:
@@ -109,9 +110,3 @@ def test_lighthouse_finds_nothing_to_mend(scores: list[Any], number: int) -> Non
     full = {"accessibility": 100, "best-practices": 100, "seo": 100}
     assert {name: page["scores"][name] for name in full} == full, page["lost"]
     assert page["kilobytes"] <= 250, page["requests"]
-
-
-@pytest.mark.parametrize("number", [0, 1], ids=["start", "nodeport"])
-def test_pages_are_quick_on_a_phone(scores: list[Any], number: int) -> None:
-    # The best of three was 93 and 99 beside ten busy programs: less than 85 is a page that has grown slow.
-    assert scores[number]["scores"]["performance"] >= 85, scores[number]["lost"]
