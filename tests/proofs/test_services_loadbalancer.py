@@ -63,9 +63,17 @@ def hardware_address(world: World, address: str) -> str:
     return told[told.index("lladdr") + 1] if "lladdr" in told else ""
 
 
+def remember(world: World, address: str) -> None:
+    """Have this machine keep what ARP has told it of an address, until it is to `forget` it."""
+    (entry,) = json.loads(world.cluster.shell(["ip", "-json", "neigh", "show", address]))
+    world.cluster.shell(
+        ["ip", "neigh", "replace", address, "lladdr", entry["lladdr"], "dev", entry["dev"], "nud", "permanent"]
+    )
+
+
 def forget(world: World, address: str) -> None:
     """Have this machine forget what ARP has told it of an address."""
-    world.cluster.shell(["ip", "neigh", "flush", "to", address])
+    world.cluster.shell(["ip", "neigh", "flush", "to", address, "nud", "all"])
 
 
 def cards(world: World) -> dict[str, str]:
@@ -446,9 +454,12 @@ def test_a_pod_reaches_the_address_without_leaving_its_node(world: World) -> Non
     toolbox = world.toolbox("worker1")
     url = f"http://{address}/clientip"
     wait_for(lambda: "" not in world.ask(url, 5, toolbox.name), "it answers")
-    own = set(world.cluster.exec("worker1", ["hostname", "-I"]).split())
+    own, node = set(world.cluster.exec("worker1", ["hostname", "-I"]).split()), world.nodes["worker1"]
     unknown = str(FIRST - 1)
-    filters = ["host", address, "or", "host", unknown]
+    # The Node's own packets, and its questions by ARP: MetalLB tells all the world of an address by ARP, too.
+    filters = (
+        f"ip host {address} or (arp src host {node} and (arp dst host {address} or arp dst host {unknown}))".split()
+    )
     command = [sys.executable, "-m", "throwaway", "capture", "worker1", "--interface", "eth0", "--count", "1"]
     with subprocess.Popen(
         [*command, "-o", "json", *filters], env=world.cluster.environment, stdout=-1, stderr=-1, text=True
@@ -676,6 +687,7 @@ def test_without_a_ready_pod_nobody_answers_arp(world: World) -> None:
     forget(world, address)
     wait_for(lambda: answers(url), "ARP is answered while it ends, and it serves")
     assert outside(url) == pod.name
+    remember(world, address)
     world.core.delete_namespaced_pod(pod.name, world.namespace, grace_period_seconds=0)
     wait_for(lambda: outside_failure(url, 6) == "refused", "who knows the Node is refused")
     wait_for(lambda: announcer(world) == "", "nobody answers ARP")
