@@ -3,6 +3,11 @@
 from throwaway.labs import Bench
 
 
+def is_settled(bench: Bench) -> bool:
+    """Once the Nodes refuse what the page says they refuse."""
+    return bench.are_ready() and bench.refuses("http://shop")
+
+
 def check(bench: Bench) -> None:
     """The Service has an address, at which its port leads to that of the Pods."""
     bench.need(bench.ask("http://shop")[0], "http://shop gives the Pod client no answer")

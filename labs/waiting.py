@@ -3,9 +3,9 @@
 from throwaway.labs import Bench
 
 
-def is_settled(_bench: Bench) -> bool:
-    """At once: its Pod never is ready."""
-    return True
+def is_settled(bench: Bench) -> bool:
+    """Once the Nodes refuse what the page says they refuse; its Pod never is ready."""
+    return bench.refuses("http://shop")
 
 
 def check(bench: Bench) -> None:

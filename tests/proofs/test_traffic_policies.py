@@ -20,6 +20,20 @@ SAME_NODE = "PreferSameNode"
 SAME_ZONE = "PreferSameZone"
 
 
+def is_at_rest(world: World) -> bool:
+    """Whether Pods and EndpointSlices stay as they are for three seconds."""
+
+    def versions() -> list[str]:
+        slices = world.discovery.list_namespaced_endpoint_slice(world.namespace).items
+        pods = world.core.list_namespaced_pod(world.namespace).items
+        return [each.metadata.resource_version for each in (*slices, *pods)]
+
+    before, end = versions(), time.monotonic() + 3
+    while (is_same := versions() == before) and time.monotonic() < end:
+        time.sleep(0.2)
+    return is_same
+
+
 def near_and_far(world: World, **options: Any) -> tuple[Pod, Pod]:
     """A Pod on worker1 and one on worker2, with the same labels; the control plane has none."""
     (near,) = world.pods("near", node="worker1", labels={"app": "echo"}, **options)
@@ -398,6 +412,7 @@ def test_a_pod_on_a_node_without_a_zone_switches_the_preference_off(world: World
         everybody = {near.name, far.name, third.name}
         for pod in (near, far):
             wait_for(partial(meets, world, pod.node, url, everybody, 40), f"all answer on {pod.node}")
+        wait_for(lambda: is_at_rest(world), "nothing more is to be written to the entries")
         with zones(world, {"control-plane": "north"}):
             wait_for(lambda: zone_after_change("other") == "north", "the entry of the other Service has the zone")
             assert zone("echo") is None

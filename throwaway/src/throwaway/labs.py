@@ -299,6 +299,12 @@ class Bench:
         said = str(self.cluster.kubectl([*command, f"for i in $(seq {times}); do {one}; done"]))
         return said.splitlines()
 
+    def refuses(self, url: str, pod: str = "client") -> bool:
+        """Whether a Pod's connection is refused; Nodes that have not written their rules yet are silent."""
+        script = f"curl --silent --output /dev/null --max-time 2 {url}; echo $?"
+        said = self.cluster.kubectl(["exec", f"--namespace={self.lab.namespace}", pod, "--", "sh", "-c", script])
+        return str(said).strip() == "7"  # of curl's exit codes that of a connection that failed
+
     def ask_from_outside(self, url: str) -> str:
         """What this machine, beside the Nodes, is answered; "" where nothing comes."""
         try:
