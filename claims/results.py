@@ -1,8 +1,6 @@
 """The file of results: what became of each claim when it was last proved, in each proxy mode."""
 
-import fcntl
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,16 +42,6 @@ def read(file: Path) -> Results:
     return {
         claim: {mode: Result(**result) for mode, result in modes.items()} for claim, modes in data["claims"].items()
     }
-
-
-def update(file: Path, new: Results, claims: set[str]) -> None:
-    """`merge` new results into a file; others may do the same at the same time."""
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        write(file, merge(read(file), new, claims))
-    finally:
-        os.close(folder)  # which gives it back
 
 
 def merge(old: Results, new: Results, claims: set[str]) -> Results:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import sharing
 from claims import results
 from claims.find import MODES, Proof, claims_and_proofs
 from claims.results import Result
@@ -82,7 +83,8 @@ class Recorder:
             worst = max(ran, key=lambda each: ("passed", "skipped", "failed").index(each.outcome))
             seconds = round(sum(each.seconds for each in ran), 1)
             new[claim.id] = {mode: Result(worst.outcome, claim.digest, kubernetes, when, seconds, worst.reason)}
-        results.update(self._file, new, {claim.id for claim in claims})
+        with sharing.locked(self._file.parent):  # the other mode's run writes there, too
+            results.write(self._file, results.merge(results.read(self._file), new, {claim.id for claim in claims}))
 
 
 def _key(item: pytest.Item) -> tuple[str, str] | None:

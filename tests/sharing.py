@@ -16,17 +16,23 @@ def turn(kubeconfig: Path, alone: bool) -> Iterator[None]:
     if ALONE in os.environ:
         yield
         return
-    with kubeconfig.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)  # closing the file gives it back
+    with locked(kubeconfig, alone):
         yield
 
 
 @contextmanager
 def only_one_on_this_machine() -> Iterator[None]:
     """Wait until no other test is in such a block, whatever its cluster: this one takes much of the machine."""
-    folder = os.open(Path(__file__).parent, os.O_RDONLY)
+    with locked(Path(__file__).parent):
+        yield
+
+
+@contextmanager
+def locked(path: Path, alone: bool = True) -> Iterator[None]:
+    """Wait for the lock of a file or folder, alone or beside others, and keep it for as long as the block lasts."""
+    held = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(held, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
-        os.close(folder)  # which gives it back
+        os.close(held)  # which gives it back

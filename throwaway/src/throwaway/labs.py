@@ -313,6 +313,11 @@ class Bench:
             return ""
 
 
+def is_ready_and_refuses(bench: Bench) -> bool:
+    """`is_settled` of labs whose Pods are ready while connections to the Service shop are refused."""
+    return bench.are_ready() and bench.refuses("http://shop")
+
+
 def _first_difference(made: Any, there: Any, path: str = "") -> str:
     """The path of the first field that is in `made` and otherwise in `there`; "" if there is none."""
     if isinstance(made, Mapping):

@@ -208,6 +208,18 @@ def check_name(name: str, what: str = "cluster") -> str:
     return name
 
 
+def check_zones(zones: int, nodes: int) -> None:
+    """Raise `ThrowawayError` for a number of zones that so many nodes cannot be in; 0 stands for no labels."""
+    if not 0 <= zones <= nodes:
+        raise ThrowawayError(f"{zones} zones for {nodes} nodes are not possible: ask for 0 to {nodes}")
+
+
+def check_proxy_mode(proxy_mode: str) -> None:
+    """Raise `ThrowawayError` for a mode that kube-proxy does not have here."""
+    if proxy_mode not in PROXY_MODES:
+        raise ThrowawayError(f"kube-proxy has no mode {proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
+
+
 def plan_from_dict(fields: dict[str, Any]) -> Plan:
     """A plan from what `dataclasses.asdict` made of it, possibly by way of JSON.
 
@@ -255,10 +267,8 @@ def make_plan(
     check_name(name)
     if not 1 <= nodes <= MAX_NODES:
         raise ThrowawayError(f"a cluster of {nodes} nodes is not possible: ask for 1 to {MAX_NODES}")
-    if not 0 <= zones <= nodes:
-        raise ThrowawayError(f"{zones} zones for {nodes} nodes are not possible: ask for 0 to {nodes}")
-    if proxy_mode not in PROXY_MODES:
-        raise ThrowawayError(f"kube-proxy has no mode {proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
+    check_zones(zones, nodes)
+    check_proxy_mode(proxy_mode)
     if ip_family not in IP_FAMILIES:
         raise ThrowawayError(f"there is no IP family {ip_family!r}; choose {', '.join(IP_FAMILIES)}")
     if network_policy and ip_family != "ipv4":

@@ -1,6 +1,8 @@
 """Options that commands share."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -42,6 +44,11 @@ context_option = click.option(
     metavar="CONTEXT",
     help="Which context of your kubeconfig, for the provider existing; else $THROWAWAY_CONTEXT.",
 )
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command for clusters of all providers: which cluster it is."""
+    return name_option(provider_option(context_option(command)))
 
 
 def require_embedded() -> None:

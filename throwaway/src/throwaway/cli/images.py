@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from throwaway import references
-from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.common import cluster_options
 from throwaway.cli.display import progress
 from throwaway.cli.reports import ImageBuilt, Loaded, LoadedImage, Output, echo, output_option
 from throwaway.hints import which
@@ -17,9 +17,7 @@ _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @output_option
 @click.argument("tars", nargs=-1, required=True, metavar="IMAGE.tar...", type=_file)
 def load(name: str, provider: str, context: str, output: Output, tars: tuple[Path, ...]) -> None:
@@ -87,9 +85,7 @@ def image() -> None:
     metavar="IMAGE.tar",
     help="Write the image to this file; no cluster is needed then.  [default: load it into the cluster]",
 )
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @output_option
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 def build(

@@ -14,7 +14,7 @@ from typing import IO, NoReturn
 import click
 
 from throwaway import linux, sandbox
-from throwaway.cli.common import context_option, find_embedded, name_option, provider_option
+from throwaway.cli.common import cluster_options, find_embedded, name_option
 from throwaway.cli.completion import complete_component, complete_machine
 from throwaway.cli.reports import Log, Logs, Output, echo, output_option
 from throwaway.cluster import find_or_fail, shell_variables
@@ -33,9 +33,7 @@ _NOT_FOUND = 127
 
 
 @click.command(name="exec", context_settings=_TAKES_A_COMMAND)
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @click.argument("node", shell_complete=complete_machine)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(name: str, provider: str, context: str, node: str, command: tuple[str, ...]) -> None:
@@ -99,9 +97,7 @@ def _follow(log: IO[str], pid: int) -> None:
 
 
 @click.command(context_settings=_TAKES_A_COMMAND)
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(name: str, provider: str, context: str, command: tuple[str, ...]) -> None:
     """Open a shell in the cluster's network.
@@ -145,9 +141,7 @@ def _interactive_shell(environment: dict[str, str]) -> tuple[str, ...]:
 
 # What follows kubectl's first word is its own, a `--` too.
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(name: str, provider: str, context: str, arguments: tuple[str, ...]) -> None:
     """Run kubectl on the cluster, and no other.

@@ -4,7 +4,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from throwaway import labs
-from throwaway.cli.common import context_option, name_option, provider_option
+from throwaway.cli.common import cluster_options
 from throwaway.errors import ThrowawayError
 from throwaway.hints import which
 from throwaway.public import Cluster
@@ -35,9 +35,7 @@ def lab() -> None:
 
 
 @lab.command(name="list")
-@name_option
-@provider_option
-@context_option
+@cluster_options
 def list_(name: str, provider: str, context: str) -> None:
     """List the labs, and say which are started."""
     there = labs.labs()
@@ -49,9 +47,7 @@ def list_(name: str, provider: str, context: str) -> None:
 
 
 @lab.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @_lab_argument
 def start(name: str, provider: str, context: str, lab_name: str) -> None:
     """Put a broken situation on the cluster."""
@@ -61,9 +57,7 @@ def start(name: str, provider: str, context: str, lab_name: str) -> None:
 
 
 @lab.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -83,9 +77,7 @@ def check(name: str, provider: str, context: str, wait: float, lab_name: str) ->
 
 
 @lab.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @_lab_argument
 def hint(name: str, provider: str, context: str, lab_name: str) -> None:
     """Show the next hint."""
@@ -95,9 +87,7 @@ def hint(name: str, provider: str, context: str, lab_name: str) -> None:
 
 
 @lab.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 @_lab_argument
 def stop(name: str, provider: str, context: str, lab_name: str) -> None:
     """Take the situation away, with all that was made in its namespace."""

@@ -6,7 +6,7 @@ import click
 
 from throwaway import cluster as clusters
 from throwaway import sandbox
-from throwaway.cli.common import context_option, name_option, provider_option, require_embedded
+from throwaway.cli.common import cluster_options, context_option, name_option, provider_option, require_embedded
 from throwaway.cli.completion import complete_cluster
 from throwaway.cli.reports import (
     ClusterStatus,
@@ -133,9 +133,7 @@ def _own_names() -> list[str]:
 
 
 @click.command()
-@name_option
-@provider_option
-@context_option
+@cluster_options
 def kubeconfig(name: str, provider: str, context: str) -> None:
     """Print a kubeconfig, of an administrator.
 

@@ -16,7 +16,7 @@ from throwaway import kubectl
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb, missing_node_network
 from throwaway.errors import CommandFailedError, ThrowawayError
 from throwaway.kubectl import checked
-from throwaway.plan import PROXY_MODES, check_name
+from throwaway.plan import check_name, check_proxy_mode, check_zones
 from throwaway.providers.base import Provider, Report, Wanted
 
 LABEL = "throwaway/cluster"
@@ -134,10 +134,8 @@ def configuration(wanted: Wanted) -> dict[str, Any]:
     check_name(wanted.name)
     if wanted.nodes < 1:
         raise ThrowawayError(f"a cluster of {wanted.nodes} nodes is not possible")
-    if not 0 <= wanted.zones <= wanted.nodes:
-        raise ThrowawayError(f"{wanted.zones} zones for {wanted.nodes} nodes are not possible")
-    if wanted.proxy_mode not in PROXY_MODES:
-        raise ThrowawayError(f"kube-proxy has no mode {wanted.proxy_mode!r} here; choose {' or '.join(PROXY_MODES)}")
+    check_zones(wanted.zones, wanted.nodes)
+    check_proxy_mode(wanted.proxy_mode)
     networking: dict[str, str] = {"ipFamily": wanted.ip_family, "kubeProxyMode": wanted.proxy_mode}
     if wanted.service_cidr:
         networking["serviceSubnet"] = wanted.service_cidr
