@@ -116,7 +116,7 @@ def check(session: nox.Session) -> None:
         ["ruff", "check"],
         ["rumdl", "check", "--quiet"],
         ["codespell"],
-        ["python", "docs/words.py"],
+        ["python", "hooks/words.py"],
         ["zizmor", "--offline", "--quiet", ".github"],
         *([[str(go_tools(session) / "actionlint")]] if shutil.which("go") else []),
     )

@@ -7,4 +7,4 @@ session and what it has on the cluster, `leftovers` finds what it made.
 """
 
 SITE_PORT = "LIVE_SITE_PORT"
-"""The environment variable that tells MkDocs (docs/hooks.py) at which port it is to listen behind this server."""
+"""The environment variable that tells MkDocs (hooks/marks.py) at which port it is to listen behind this server."""

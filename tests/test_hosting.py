@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mkdocs.config.defaults import MkDocsConfig
 
-from docs import releases
+from hooks import releases
 from throwaway import bundle, requirements
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import dates, offline, programs, sources, terms, words
+from hooks import dates, offline, programs, sources, terms, words
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (ROOT / "docs/kubernetes/resources/questions.md").read_text("utf-8")

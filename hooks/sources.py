@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims.find import MARK, REFERENCE  # noqa: E402
-from docs import dates  # noqa: E402
+from hooks import dates  # noqa: E402
 
 _PICTURE = re.compile(r'^--8<-- "(.*\.svg)"$', re.MULTILINE)
 

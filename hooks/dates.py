@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mkdocs.structure.pages import Page
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 WRITTEN_BY_MACHINE = ("proofs.md", "mutations.md", "examples.md", "topics.md")
 """Pages whose file has little of what they show: it is older or newer than that."""
 

@@ -1,4 +1,4 @@
-"""Checks that pages write the words of Kubernetes as Kubernetes does: `python docs/words.py`, a part of ./dev check.
+"""Checks that pages write the words of Kubernetes as Kubernetes does: `python hooks/words.py`, a part of ./dev check.
 
 Code, links' addresses and markup are left alone, and so are the pages on the throwaway cluster, whose nodes and
 services are those of a machine, too.
@@ -52,7 +52,7 @@ def main() -> None:
     """Print what is not written so, and fail."""
     pages = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "throwaway"]
     wrong = [
-        f"{page.relative_to(ROOT)}:{number}: {word!r} is written {right!r} in Kubernetes; see docs/words.py"
+        f"{page.relative_to(ROOT)}:{number}: {word!r} is written {right!r} in Kubernetes; see hooks/words.py"
         for page in pages
         for number, word, right in misspelt(page.read_text("utf-8"))
     ]

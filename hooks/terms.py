@@ -10,7 +10,7 @@ from typing import Any
 
 from mkdocs.structure.pages import Page
 
-GLOSSARY = Path(__file__).with_name("glossary.md")
+GLOSSARY = Path(__file__).parents[1] / "docs/glossary.md"
 
 _DEFINED = re.compile(r"^(?P<name>.+?) \{ #(?P<id>\S+) \.tip \}\n: +(?P<said>.+)$", re.MULTILINE)
 _MARKED = re.compile(r"<abbr title=\"[^\"]*\">(.*?)</abbr>")

@@ -53,7 +53,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     (script,) = Path(config.site_dir).glob("assets/javascripts/bundle.*.min.js")
     text = script.read_text("utf-8")
     if text.count(_NAMELESS_BUTTONS) != 1:
-        raise ValueError(f"{script.name}: {_NAMELESS_BUTTONS} is not in it once; see docs/frame.py")
+        raise ValueError(f"{script.name}: {_NAMELESS_BUTTONS} is not in it once; see hooks/frame.py")
     script.write_text(text.replace(_NAMELESS_BUTTONS, _NAMELESS_BUTTONS.replace("nav", "div", 1)), "utf-8")
 
 
