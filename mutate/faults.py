@@ -77,8 +77,8 @@ def stopped(process: str, *nodes: str) -> Breaking:
 
 
 def table(chains: str, nodes: Sequence[str] = NODES) -> Breaking:
-    """Add an nftables table of ours."""
-    return scripts(f"nft 'table inet seeded {{ {chains} }}'", "nft delete table inet seeded", nodes)
+    """Add an nftables table of ours. `nft` asks for a semicolon after a chain that ends on the same line."""
+    return scripts(f"nft 'table inet seeded {{ {chains}; }}'", "nft delete table inet seeded", nodes)
 
 
 def rewritten(program: str, sed: str) -> Breaking:
