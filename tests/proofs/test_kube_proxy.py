@@ -107,10 +107,8 @@ def test_how_rules_choose_among_one_or_three(world: World) -> None:
     chance = r"numgen random mod (\d+)|--probability ([\d.]+)"
     assert not re.search(chance, one)
     found = re.findall(chance, three)
-    if world.mode == "nftables":
-        assert found == [("3", "")]
-    else:
-        assert [round(float(each), 6) for _, each in found] == [0.333333, 0.5]
+    chances = [("3", "") if mod else ("", f"{float(probability):.6f}") for mod, probability in found]
+    assert chances == {"nftables": [("3", "")], "iptables": [("", "0.333333"), ("", "0.500000")]}[world.mode]
 
 
 @proof(
@@ -334,8 +332,9 @@ def test_health_is_for_everybody_and_metrics_are_for_the_node(world: World) -> N
     for node, address in world.nodes.items():
         health = json.loads(outside(f"http://{address}:10256/healthz"))
         assert health["nodeEligible"] is True
-        assert outside_failure(f"http://{address}:10249/metrics") == "refused"
-        assert "kubeproxy_" in shell(world, node, "curl -s http://127.0.0.1:10249/metrics")
+        for path, told in (("/metrics", "kubeproxy_"), ("/proxyMode", world.mode)):
+            assert outside_failure(f"http://{address}:10249{path}") == "refused"
+            assert told in shell(world, node, f"curl -s http://127.0.0.1:10249{path}")
 
 
 def metric(world: World, node: str, name: str) -> float:
