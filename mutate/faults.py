@@ -519,13 +519,13 @@ FAULTS = (
     ),
     Fault(
         "target-port-ignored",
-        "the API server makes 8080 of every targetPort",
+        "the API server makes 8081 of every targetPort",
         changed(
             "services",
             "has(object.spec.ports) && size(object.spec.ports) > 0",
-            'JSONPatch{op: "add", path: "/spec/ports/0/targetPort", value: 8080}',
+            'JSONPatch{op: "add", path: "/spec/ports/0/targetPort", value: 8081}',
             service(),
-            lambda spec: spec["ports"][0]["targetPort"] == 8080,
+            lambda spec: spec["ports"][0]["targetPort"] == 8081,
         ),
         noticed_by=(
             "services-target-port-defaults",

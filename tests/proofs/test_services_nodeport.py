@@ -456,7 +456,9 @@ def test_connections_go_to_the_pods_that_are_left(world: World) -> None:
     world.delete_pod(one)
     wait_for(lambda: asked(url, 20) == [two.name] * 20, "the other one answers")
     world.delete_pod(two)
+    wait_for(lambda: not world.core.list_namespaced_pod(world.namespace).items, "the last Pod is gone")
     wait_for(lambda: outside_failure(url, 3) == "refused", "connections are refused")
+    assert [outside_failure(url, 3) for _ in range(5)] == ["refused"] * 5
     (three,) = world.pods("three", labels={"app": "echo"})
     wait_for(lambda: answers(url), "the new Pod answers")
     assert outside(url) == three.name
