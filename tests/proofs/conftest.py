@@ -7,7 +7,7 @@ import pytest
 from kubernetes import client, config
 
 from live import namespaces
-from proofs.world import World, wait_for
+from proofs.world import World, new_namespace
 from throwaway import Cluster
 from throwaway.plan import ProxyMode
 
@@ -19,16 +19,5 @@ def world(throwaway_cluster: Cluster, proxy_mode: ProxyMode, request: pytest.Fix
     if mode and mode != proxy_mode:
         pytest.skip(f"a claim on kube-proxy's mode {mode}")
     config.load_kube_config(str(throwaway_cluster.kubeconfig))
-    namespace = f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}"
-    core = client.CoreV1Api()
-    core.create_namespace({"metadata": {"name": namespace}})
-    wait_for(
-        lambda: core.list_namespaced_service_account(namespace).items, "the namespace has its service account"
-    )  # Pods are refused before
-    try:
-        yield World(throwaway_cluster, namespace, proxy_mode, core, client.DiscoveryV1Api())
-    finally:
-        # Services first: their ports and addresses are free again at once, the rest goes while others run.
-        for service in core.list_namespaced_service(namespace).items:
-            core.delete_namespaced_service(service.metadata.name, namespace)
-        core.delete_namespace(namespace, grace_period_seconds=0)
+    with new_namespace(f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}") as namespace:
+        yield World(throwaway_cluster, namespace, proxy_mode, client.CoreV1Api(), client.DiscoveryV1Api())

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from kubernetes import client
 from kubernetes.stream import stream
 
+from cluster_mode import mode_of
 from throwaway import Cluster
 from throwaway.plan import ProxyMode
 
@@ -57,6 +58,11 @@ class World:
     discovery: Any
     """The API of EndpointSlices."""
     _toolboxes: dict[str, Pod] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cluster: Cluster, namespace: str) -> "World":
+        """A namespace that is there."""
+        return cls(cluster, namespace, mode_of(cluster), client.CoreV1Api(), client.DiscoveryV1Api())
 
     @cached_property
     def nodes(self) -> dict[str, str]:
@@ -200,6 +206,23 @@ class World:
         if code == "7":  # no connection; the kernel's words for it are among curl's
             return "refused" if "refused" in said else "unreachable" if "unreachable" in said else said
         return {"0": "", "28": "timeout", "6": "name not found"}.get(code, f"curl's exit code {code}")
+
+
+@contextmanager
+def new_namespace(name: str) -> Iterator[str]:
+    """Make a namespace, which is gone from the API's view of things afterwards."""
+    core = client.CoreV1Api()
+    core.create_namespace({"metadata": {"name": name}})
+    wait_for(
+        lambda: core.list_namespaced_service_account(name).items, "the namespace has its service account"
+    )  # Pods are refused before
+    try:
+        yield name
+    finally:
+        # Services first: their ports and addresses are free again at once, the rest goes while others run.
+        for service in core.list_namespaced_service(name).items:
+            core.delete_namespaced_service(service.metadata.name, name)
+        core.delete_namespace(name, grace_period_seconds=0)
 
 
 def outside(url: str, seconds: float = 2) -> str:

@@ -4,35 +4,19 @@ Lighthouse's scores for performance depend on how busy the machine is: they are 
 a test.
 """
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reading import lighthouse, node
-from reading.serve import serving
 
 PAGE_WITH_ALL = "kubernetes/resources/kube-proxy/"
 """It has marks, tabs and snippets of all kinds."""
 MISSING = "there-is-no-such-page/"
 
 pytestmark = pytest.mark.xdist_group("browser")
-
-
-@pytest.fixture(scope="module")
-def site(built_site: Path) -> Iterator[str]:
-    """The address at which the built site is served."""
-    if missing := node.missing():
-        reason = f"{', '.join(missing)} not found; see README.md, What you need"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    node.install()
-    with serving(built_site) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

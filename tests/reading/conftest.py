@@ -1,0 +1,23 @@
+"""What tests in a browser share: the built site, served."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reading import node
+from reading.serve import serving
+
+
+@pytest.fixture(scope="session")
+def site(built_site: Path) -> Iterator[str]:
+    """The address at which the built site is served."""
+    if missing := node.missing():
+        reason = f"{', '.join(missing)} not found; see README.md, What you need"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    node.install()
+    with serving(built_site) as address:
+        yield address
