@@ -84,6 +84,20 @@ def prove(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def record(session: nox.Session) -> None:
+    """Record what figures show, or those that are named, on clusters of both proxy modes; writes docs/figures/."""
+    install(session, "test")
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+    names = {mode: f"record-{mode}" for mode in MODES}
+    with contextlib.ExitStack() as clusters:
+        for mode, name in names.items():
+            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}", *FAMILY))
+        options = [f"--{mode}={name}" for mode, name in names.items()]
+        session.run("python", "-m", "figures", *options, *session.posargs, env={"PYTHONPATH": f"{TOP / 'tests'}"})
+
+
+@nox.session(default=False)
 def mutate(session: nox.Session) -> None:
     """Break texts and clusters, and write down whether the proofs notice; about 15 minutes."""
     install(session, "test")

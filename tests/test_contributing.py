@@ -1,20 +1,27 @@
 """What CONTRIBUTING.md tells a new contributor to do is done: a page is made, and its examples are put into it."""
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes import config
 
 import sharing
 from claims.find import ClaimError, claims_and_proofs
 from contribute.new_page import FOLDER, NewPageError, new_page, with_page
 from fences.find import find_fences
+from figures import drawing, recordings
+from figures.recordings import Recording
 from live import namespaces
+from proofs.world import new_namespace
+from throwaway import Cluster
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -35,12 +42,20 @@ def follow(clone: Path) -> Path:
     """Make the page, put the guide's examples into it, and write the proof; returns the page."""
     page = clone / new_page(NAME, clone)
     examples = re.findall(r"^````markdown\n(.*?)^````\n", GUIDE, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 7
+    assert len(examples) == 8
     text, heading, rest = page.read_text().partition("## Clean up\n")
     page.write_text("\n".join([text.rstrip() + "\n", *examples, heading + rest]))
-    (proof,) = re.findall(r'^```python\n(""".*?)^```\n', GUIDE, re.MULTILINE | re.DOTALL)
-    (clone / PROOF).write_text(proof)
+    write(clone, PROOF)
     return page
+
+
+def write(clone: Path, path: Path) -> Path:
+    """Write a file of which the guide has the whole text, the next block behind its name; returns where it is."""
+    shown = re.search(rf"`{re.escape(str(path))}`.*?\n\n```[a-z]+\n(.*?)^```\n", GUIDE, re.MULTILINE | re.DOTALL)
+    assert shown, path
+    (clone / path).parent.mkdir(parents=True, exist_ok=True)
+    (clone / path).write_text(shown[1])
+    return clone / path
 
 
 def test_a_new_page_stands_in_the_navigation_behind_its_neighbours(clone: Path) -> None:
@@ -89,7 +104,7 @@ def test_the_guides_claims_have_their_proofs(clone: Path) -> None:
 def test_the_guide_names_commands_that_there_are() -> None:
     sessions = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
     named = set(re.findall(r"\./dev ([a-z]+)", GUIDE))
-    assert {"build", "new", "test", "check"} <= named <= sessions
+    assert {"build", "new", "record", "test", "check"} <= named <= sessions
 
 
 @pytest.mark.cluster
@@ -109,6 +124,26 @@ def test_the_guides_page_and_its_proof_pass(clone: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     fences = len([fence for fence in find_fences(page) if fence.is_run])
     assert re.search(rf"\b{fences + 1} passed, 2 skipped", ran.stdout), ran.stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.once
+def test_the_guides_figure_is_recorded_and_drawn(clone: Path, throwaway_cluster: Cluster) -> None:
+    scenario = write(clone, Path("figures/scenarios/my_figure.py"))
+    for path in ("figures/schemas/my-figure.json", f"{drawing.SCRIPTS}/my-figure.js"):
+        write(clone, Path(path))
+    shutil.copy(ROOT / drawing.SCRIPTS / "figure.js", clone / drawing.SCRIPTS)
+    (clone / "docs/figures").mkdir()
+    spec = importlib.util.spec_from_file_location("my_figure", scenario)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config.load_kube_config(str(throwaway_cluster.kubeconfig))
+    with new_namespace(f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}") as own:
+        seen = module.record(throwaway_cluster, own)
+    recordings.write("my-figure", {"nftables": Recording("v1.37.2", "nftables", "2026-01-02T03:04Z", own, seen)}, clone)
+    (placed,) = drawing.placed(GUIDE)
+    assert seen["address"] in drawing.html(placed, "my-figure-1", clone)
 
 
 def test_a_broken_link_fails_the_build_and_is_named_with_its_page(tmp_path: Path) -> None:
