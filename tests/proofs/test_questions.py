@@ -131,9 +131,13 @@ def test_a_health_check_port_is_taken_and_not_shown(world: World) -> None:
     assert world.service(**other).spec.ports[0].node_port == port
 
 
-@proof("questions-apply-keeps-port", control="The `nodePort` would be another one, as it would be of a new Service.")
-def test_to_apply_again_keeps_the_node_port(world: World) -> None:
-    """Applies a manifest without `nodePort` three times by kubectl, the last time with a new label."""
+@proof(
+    "questions-apply-keeps-port",
+    "clusterip-applied-again",
+    control="The `nodePort` or the ClusterIP would be another one, as it would be of a new Service.",
+)
+def test_to_apply_again_keeps_port_and_address(world: World) -> None:
+    """Applies a manifest without `nodePort` and `clusterIP` three times by kubectl, the last time with a new label."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -141,11 +145,13 @@ def test_to_apply_again_keeps_the_node_port(world: World) -> None:
         "spec": {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80}]},
     }
 
-    def applied() -> int:
+    def applied() -> tuple[str, int]:
         world.cluster.apply(manifest, world.namespace)
-        return int(world.core.read_namespaced_service("web", world.namespace).spec.ports[0].node_port)
+        spec = world.core.read_namespaced_service("web", world.namespace).spec
+        return spec.cluster_ip, spec.ports[0].node_port
 
     first = applied()
+    assert all(first)
     assert applied() == first
     manifest["metadata"]["labels"] = {"new": "yes"}  # type: ignore[index]
     assert applied() == first

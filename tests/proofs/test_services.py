@@ -1,9 +1,17 @@
 """Proofs of docs/kubernetes/resources/services.md."""
 
+from itertools import permutations
+from typing import Any
+
 from proofs import proof
 from proofs.world import AGNHOST, POD_PORT, World, wait_for
 
 HTTP = "http://echo/hostname"
+
+
+def kind(name: str) -> dict[str, Any]:
+    """What a Service has to say to be of a type."""
+    return {"type": name, **({"externalName": "example.org"} if name == "ExternalName" else {})}
 
 
 @proof(
@@ -35,6 +43,27 @@ def test_an_external_name_has_no_address(world: World) -> None:
     assert world.service().spec.cluster_ip
     changed = world.patch("echo", type="ExternalName", externalName="example.org", clusterIP=None, clusterIPs=None)
     assert (changed.spec.cluster_ip, changed.spec.cluster_ips) == (None, None)
+
+
+@proof(
+    "services-type-to-type",
+    control="A change would be refused, an address or port be another one, or be there where the type has none.",
+)
+def test_each_type_can_become_each_other(world: World) -> None:
+    """Makes a Service of each type, changes nothing but the type, to each of the others, and compares what it has."""
+    has_address, has_port = {"ClusterIP", "NodePort", "LoadBalancer"}, {"NodePort", "LoadBalancer"}
+    for before, after in permutations(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"), 2):
+        name = f"{before}-{after}".lower()
+        made = world.service(name, **kind(before)).spec
+        changed = world.patch(name, **kind(after)).spec
+        for own, was, then in (
+            (has_address, made.cluster_ip, changed.cluster_ip),
+            (has_port, made.ports[0].node_port, changed.ports[0].node_port),
+        ):
+            assert (bool(was), bool(then)) == (before in own, after in own), f"{before} to {after}"
+            assert was == then or not {before, after} <= own, f"{before} to {after} keeps what both have"
+        assert changed.type == after
+        world.core.delete_namespaced_service(name, world.namespace)
 
 
 @proof("services-target-port-defaults", control="The Pod would not be reached, as by a Service with another `port`.")
