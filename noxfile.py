@@ -98,6 +98,19 @@ def record(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def notebooks(session: nox.Session) -> None:
+    """Execute the notebooks in docs/notebooks/, and store them with what they show; with `-- NAME` only one."""
+    install(session, "notebooks")
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+    for mode in reversed(MODES):  # what is stored in the end is that of nftables
+        name = f"notebooks-{mode}-{os.getpid()}"
+        with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
+            shell = ["throwaway", "shell", f"--name={name}", "--"]
+            session.run(*shell, "python", "-m", "notebooks", *session.posargs)
+
+
+@nox.session(default=False)
 def mutate(session: nox.Session) -> None:
     """Break texts and clusters, and write down whether the proofs notice; about 15 minutes."""
     install(session, "test")

@@ -1,5 +1,6 @@
 """Namespaces of pages and tests that may run at the same time: nobody looks for leftovers in another's."""
 
+import json
 import re
 from pathlib import Path
 
@@ -19,16 +20,20 @@ _MADE = re.compile(
 
 
 def made_by(file: Path) -> set[str]:
-    """The namespaces that a page or a program makes."""
-    return {"-".join(filter(None, found)) for found in _MADE.findall(file.read_text("utf-8"))}
+    """The namespaces that a page, a notebook or a program makes."""
+    text = file.read_text("utf-8")
+    if file.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return {"-".join(filter(None, found)) for found in _MADE.findall(text)}
 
 
 def makers() -> list[Path]:
-    """All pages and programs."""
-    return [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+    """All pages, notebooks and programs."""
+    docs = ROOT / "docs"
+    return [*docs.rglob("*.md"), *docs.rglob("*.ipynb"), *(ROOT / "examples").glob("*.py")]
 
 
 def of_others(own: Path) -> list[str]:
-    """Patterns of the namespaces that all tests but those of one page or program may make."""
+    """Patterns of the namespaces that all tests but those of one page, notebook or program may make."""
     made = {GUIDE, *(name for file in makers() for name in made_by(file))}
     return [f"{PROOFS}*", *sorted(made - made_by(own))]

@@ -1,18 +1,17 @@
 """Finds the fences of a page by the very code that renders them: what a reader sees is what is run."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import yaml
-from markdown import Markdown
-from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[import-untyped]
 from pytest_examples import CodeExample
 
 from claims.find import MODES
+from live.fences import rendered
 from throwaway.capabilities import check_names
 from throwaway.errors import ThrowawayError
 
@@ -78,7 +77,7 @@ def find_fences(page: Path) -> list[Fence]:
         offsets.append(offsets[-1] + len(line) + 1)
     group = uuid4()
     fences = []
-    for found in sorted(_rendered(lines), key=lambda found: found.start):
+    for found in rendered(lines):
         if found.quoted:
             raise FenceError(f"{name}:{found.start + 1}: fences in blockquotes are not run; use an admonition")
         inside = lines[found.start + 1 : found.end - 1]
@@ -98,9 +97,9 @@ def find_fences(page: Path) -> list[Fence]:
                 settings=found.settings,
             )
         )
-    rendered = {number for fence in fences for number in range(fence.start_line, fence.end_line + 1)}
+    inside_fences = {number for fence in fences for number in range(fence.start_line, fence.end_line + 1)}
     for number, line in enumerate(lines, start=1):
-        if number not in rendered and _LOOKS_LIKE_A_FENCE.fullmatch(line):
+        if number not in inside_fences and _LOOKS_LIKE_A_FENCE.fullmatch(line):
             raise FenceError(
                 f"{name}:{number}: the site does not render this as a fence. It must be closed, at the same "
                 'indentation; attributes but for title go in braces: ``` { .console test="skip" reason="…" }'
@@ -161,41 +160,3 @@ def check_settings(fence: Fence) -> None:
 def _shown(path: Path) -> str:
     """A path as messages show it, relative to the current folder where possible."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-@dataclass(frozen=True)
-class _Rendered:
-    """A fence as the renderer found it."""
-
-    start: int
-    """Index of the opening line."""
-    end: int
-    """Index of the line after the closing one."""
-    indent: int
-    """Columns before the backticks."""
-    quoted: bool
-    """Whether it stands in a blockquote."""
-    language: str
-    """The language, '' if there is none."""
-    settings: dict[str, str]
-    """The attributes."""
-
-
-class _Recorder(SuperFencesBlockPreprocessor):  # type: ignore[misc]  # pymdownx has no types
-    """The renderer's search for fences, which notes what it finds instead of rendering it."""
-
-    found: list[_Rendered]
-
-    def process_nested_block(self, ws: str, content: str, start: int, end: int) -> None:
-        settings = {key: str(value) for key, value in {**self.options, **self.attrs}.items()}
-        self.found.append(_Rendered(start, end, len(ws), ">" in self.ws, self.lang or "", settings))
-        self.clear()
-
-
-def _rendered(lines: list[str]) -> Iterator[_Rendered]:
-    markdown = Markdown(extensions=["attr_list", "pymdownx.superfences"])
-    renderer: Any = markdown.preprocessors["fenced_code_block"]
-    recorder = _Recorder(markdown)
-    recorder.config, recorder.extension, recorder.found = renderer.config, renderer.extension, []
-    recorder.run(list(lines))
-    yield from recorder.found
