@@ -12,17 +12,14 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kubernetes import client
 
 from proofs import proof
+from proofs.certificates import certificate
 from proofs.world import AGNHOST, POD_PORT, Pod, World, outside, outside_failure, wait_for
 
 TLS_PORT = 8443
@@ -85,27 +82,6 @@ def wire(world: World, node: str, words: str, interface: str = "eth0") -> Iterat
             yield seen
         finally:
             seen.stop()
-
-
-def certificate(*names: x509.GeneralName) -> tuple[str, str]:
-    """A certificate with these names that signs itself, and its key, both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proof")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return made.public_bytes(pem).decode(), key.private_bytes(pem, form, serialization.NoEncryption()).decode()
 
 
 def tls_pod(world: World, name: str, args: Sequence[str], node: str = "worker2", **files: str) -> Pod:

@@ -11,7 +11,8 @@
 //   still     (recorded, chosen) => number of the step that is on paper; if left out, the last
 //
 // In a drawing, `data-move="ID"` with `data-at="X,Y"` is a group that goes from where that ID was in the step before,
-// over the points of `data-via="X,Y X,Y"` if there are any. What has `data-appear` fades in, when others have moved.
+// over the points of `data-via="X,Y X,Y"` if there are any; it sets out `data-after="0.1"` later, as a share of the time
+// that a move takes. What has `data-appear` fades in, when others have moved.
 //
 // The same code runs when the site is built (figures/drawing.py): what the page shows without scripts comes from `html`.
 {
@@ -229,21 +230,22 @@
       const step = Math.min(this.step, this.steps.length - 1);
       stage.insertAdjacentHTML("beforeend", svg(this.figure, this.recorded, this.chosen, step, layout, "figure-now"));
       if (!animated || this.calm.matches) return;
-      let moves = false;
+      let moved = 0; // milliseconds, when all have arrived
       const duration = MOVES_MS / this.speed;
       for (const each of stage.querySelectorAll(".figure-now [data-move]")) {
         const from = before.get(each.dataset.move);
         if (!from || from === each.dataset.at) continue;
-        moves = true;
+        const delay = duration * Number(each.dataset.after ?? 0);
+        moved = Math.max(moved, delay + duration);
         const points = [from, ...(each.dataset.via?.split(" ") ?? []), each.dataset.at].map((point) => point.split(",").map(Number));
         const lengths = points.map((point, index) => (index ? Math.hypot(point[0] - points[index - 1][0], point[1] - points[index - 1][1]) : 0));
         const whole = lengths.reduce((sum, length) => sum + length, 0);
         let gone = 0;
         const frames = points.map(([x, y], index) => ({ transform: `translate(${x}px, ${y}px)`, offset: (gone += lengths[index]) / whole }));
-        each.animate(frames, { duration, easing: "ease-in-out" });
+        each.animate(frames, { duration, delay, easing: "ease-in-out", fill: "backwards" });
       }
       for (const each of stage.querySelectorAll(".figure-now [data-appear]"))
-        each.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 350 / this.speed, delay: moves ? duration : 0, fill: "backwards" });
+        each.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 350 / this.speed, delay: moved, fill: "backwards" });
     }
   };
 }
