@@ -117,5 +117,6 @@ def drawing(svg: str, text: str) -> str:
     inside = _ID.sub(lambda name: name[0] if name[1] in used else "", inside)
     inside = _BLACK.sub("currentColor", inside).replace("#ffffff", "none")
     inside = re.sub(r' (?:width|height)="[^"]*pt"', "", inside)
+    inside = re.sub(r"(\.\d\d)\d+", r"\1", inside)  # a hundredth of a point will do
     inside = inside.replace("<svg", f'<svg role="img" aria-label="{escape(text)}" fill="currentColor"', 1)
     return "".join(line.strip() + " " for line in inside.splitlines())

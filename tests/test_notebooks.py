@@ -1,8 +1,11 @@
-"""Notebooks: what is stored comes from the code beside it, and holds on a cluster of today."""
+"""Notebooks: what is stored comes from the code beside it, and holds on a cluster of today; pages as notebooks, too."""
 
+import copy
 from pathlib import Path
 
+import nbformat
 import pytest
+from mkdocs.utils.meta import get_data
 from nbformat import NotebookNode
 
 import throwaway
@@ -13,9 +16,12 @@ from live import namespaces
 from live.leftovers import Cluster
 from notebooks import stored
 from notebooks.execute import execute
+from notebooks.from_page import address, from_page
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(stored.FOLDER.glob("*.ipynb"))
+PAGE = ROOT / "docs/kubernetes/resources/services.md"
+"""The page that is executed as a notebook."""
 COLUMNS = 88
 """What fits on the site without scrolling."""
 
@@ -62,13 +68,21 @@ def test_a_change_of_code_or_output_is_noticed() -> None:
 @pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
 @pytest.mark.parametrize("file", [pytest.param(each, id=name(each), marks=marks(each)) for each in NOTEBOOKS])
 def test_a_notebook_shows_the_same_today(file: Path, throwaway_cluster: throwaway.Cluster, tmp_path: Path) -> None:
-    cluster = Cluster(throwaway_cluster.kubeconfig, tmp_path, namespaces.of_others(file))
+    run_and_compare(file, stored.read(file), throwaway_cluster, tmp_path)
+
+
+def run_and_compare(file: Path, notebook: NotebookNode, on: throwaway.Cluster, folder: Path) -> None:
+    """Execute a notebook, or a page as a notebook; fail where it shows something else than before, or leaves something.
+
+    `folder` is an empty one.
+    """
+    cluster = Cluster(on.kubeconfig, folder, namespaces.of_others(file))
     before = cluster.at_rest()
-    (work := tmp_path / "work").mkdir()
-    old, new = stored.read(file), stored.read(file)
+    (work := folder / "work").mkdir()
+    old = copy.deepcopy(notebook)
     try:
-        execute(new, work)
-        compare(name(file), old, new)
+        execute(notebook, work)
+        compare(name(file), old, notebook)
         assert not cluster.settle(before)
     except FenceError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
@@ -82,12 +96,86 @@ def compare(what: str, old: NotebookNode, new: NotebookNode) -> None:
     Addresses and the like may vary, as on pages; so may all that is printed by a cell with the tag `varies`. The
     `assert`s in it say what must hold. Plots have to be there.
     """
+    placeholders = Placeholders()
     for number, (before, now) in enumerate(zip(stored.code(old), stored.code(new), strict=True), start=1):
         place = f"{what}, cell {number} of code"
         assert [set(each.data) for each in stored.pictures(before)] == [set(each.data) for each in stored.pictures(now)]
         if "varies" in before.metadata.get("tags", ()):
             continue
-        placeholders = Placeholders()
         expected = placeholders.insert(stored.printed(before), "")
         lines = reconcile(expected, stored.printed(now), placeholders)
         fail_on_difference("it shows something else (- stored, + now)", place, 1, expected, lines)
+
+
+def notebook_of(page: Path, site: str = "") -> NotebookNode:
+    """The notebook of a page, as the site offers it."""
+    markdown, _ = get_data(page.read_text("utf-8"))
+    return from_page(markdown, str(page.relative_to(ROOT / "docs")), site)
+
+
+def test_the_site_offers_each_page_of_snippets_as_a_notebook(built_site: Path) -> None:
+    for page in (ROOT / "docs").rglob("*.md"):
+        file = (built_site / page.relative_to(ROOT / "docs")).with_suffix(".ipynb")
+        names = namespaces.made_by(page)
+        assert file.exists() == (bool(names) and not any(each.startswith("lab-") for each in names))
+        if file.exists():
+            html = built_site / page.relative_to(ROOT / "docs").with_suffix("") / "index.html"
+            assert f'href="../{file.name}"' in html.read_text("utf-8")
+            nbformat.validate(nbformat.read(file, stored.VERSION))
+    assert nbformat.read((built_site / PAGE.relative_to(ROOT / "docs")).with_suffix(".ipynb"), 4) == notebook_of(PAGE)
+
+
+def test_a_page_becomes_cells_with_the_outputs_it_shows() -> None:
+    page = """# Page
+
+<p class="lead" markdown>
+A Service [✓](proof:a-b). See [x](../y.md#z){ .more }.
+</p>
+
+```python
+print(1)
+#> 1
+```
+
+=== "nftables"
+
+    So:
+
+    ``` { .console mode="nftables" }
+    $ echo a \\
+    > b
+    a b
+    ```
+
+```yaml title="a.yaml"
+kind: X
+```
+
+``` { .console test="skip" reason="no" }
+$ false
+```
+"""
+    notebook = from_page(page, "a/b.md", "https://x.org/")
+    title, _, prepare, python, tab, console, yaml, rest = notebook.cells
+    assert title.source == "# Page\n\nA Service [✓](https://x.org/proofs/#a-b). See [x](https://x.org/y/#z)."
+    assert "def console" in prepare.source
+    assert (python.source, stored.printed(python)) == ("print(1)", ["1"])
+    assert tab.source == "**nftables**\n\nSo:"
+    assert (console.source, stored.printed(console)) == ("%%console nftables\necho a \\\nb", ["a b"])
+    assert yaml.source == "%%writefile a.yaml\nkind: X"
+    assert rest.source == "```\n$ false\n```"
+
+
+@pytest.mark.parametrize(
+    ("link", "leads_to"),
+    [
+        ("", "a/b/"),
+        ("#c", "a/b/#c"),
+        ("index.md", "a/"),
+        ("../index.md#d", "#d"),
+        ("../n/o.ipynb", "n/o/"),
+        ("p.json", "a/p.json"),
+    ],
+)
+def test_links_of_a_page_lead_to_the_site(link: str, leads_to: str) -> None:
+    assert address(link, "a/b.md", "https://x.org/") == f"https://x.org/{leads_to}"
