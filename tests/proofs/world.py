@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, TypeVar
 
 from kubernetes import client
@@ -51,6 +50,8 @@ class World:
 
     cluster: Cluster
     namespace: str
+    nodes: dict[str, str]
+    """Node → its first InternalIP, the control plane first."""
     mode: ProxyMode
     """Kube-proxy's mode, `nftables` or `iptables`."""
     core: Any
@@ -62,12 +63,8 @@ class World:
     @classmethod
     def of(cls, cluster: Cluster, namespace: str) -> "World":
         """A namespace that is there."""
-        return cls(cluster, namespace, mode_of(cluster), client.CoreV1Api(), client.DiscoveryV1Api())
-
-    @cached_property
-    def nodes(self) -> dict[str, str]:
-        """Node → its first InternalIP, the control plane first."""
-        return {node.name: node.address for node in self.cluster.nodes}
+        mode = mode_of(cluster)
+        return cls(cluster, namespace, addresses_of(cluster), mode, client.CoreV1Api(), client.DiscoveryV1Api())
 
     def pods(
         self,
@@ -206,6 +203,11 @@ class World:
         if code == "7":  # no connection; the kernel's words for it are among curl's
             return "refused" if "refused" in said else "unreachable" if "unreachable" in said else said
         return {"0": "", "28": "timeout", "6": "name not found"}.get(code, f"curl's exit code {code}")
+
+
+def addresses_of(cluster: Cluster) -> dict[str, str]:
+    """Node → its first InternalIP, the control plane first."""
+    return {node.name: node.address for node in cluster.nodes}
 
 
 @contextmanager

@@ -26,6 +26,8 @@ _OPTIONS = (
 )
 """Options that take a value: name, the environment variable that has it otherwise, help."""
 
+_FULFILLED = pytest.StashKey[set[str]]()
+"""The needs of tests that were found fulfilled in this session."""
 _MARKER = (
     "needs_capability(*names, nodes=1): skip the test, and say why, where the throwaway cluster lacks one of these"
     " capabilities (throwaway.capabilities.CAPABILITIES) or has fewer nodes"
@@ -93,7 +95,11 @@ def _number(text: str) -> int:
 @pytest.fixture(autouse=True)
 def _throwaway_needs_capability(request: pytest.FixtureRequest) -> None:
     """Skip a marked test where the cluster lacks what it needs."""
+    # To ask how many nodes there are takes a tenth of a second of processor time, too much before each of many tests.
+    fulfilled = request.config.stash.setdefault(_FULFILLED, set())
     for marker in request.node.iter_markers("needs_capability"):
+        if (need := repr(marker)) in fulfilled:
+            continue
         cluster: Cluster = request.getfixturevalue("throwaway_cluster")
         try:
             reason = cluster.lacks(*marker.args, **marker.kwargs)
@@ -101,3 +107,4 @@ def _throwaway_needs_capability(request: pytest.FixtureRequest) -> None:
             pytest.fail(f"throwaway: {error}", pytrace=False)
         if reason:
             pytest.skip(reason)
+        fulfilled.add(need)
