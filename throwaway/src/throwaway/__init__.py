@@ -8,10 +8,10 @@
         print(cluster.shell(["curl", "-s", f"http://{cluster.nodes[0].address}:30080"]))
 
 Read the modules in the order in which data flows through them: `plan` (names, addresses: pure data) → `pki` and
-`components` (files and command lines) → `boot`, `sandbox` and `init` (namespaces, processes) → `cluster` (one that
-runs) → `addons` (what the API server is asked for) → `recipe` (how one is brought up) → `providers` (that cluster, or
-one that is made or was there without us) → `public` (the Python API) → `cli` and `pytest_plugin`. Beside them,
-`capture` and `trace` show what a node's packets do, with `names` for addresses.
+`components` (files and command lines) → `boot`, `sandbox`, `on_node` and `init` (namespaces, processes) → `cluster`
+(one that runs) → `addons` (what the API server is asked for) → `recipe` (how one is brought up) → `providers` (that
+cluster, or one that is made or was there without us) → `public` (the Python API) → `cli` and `pytest_plugin`. Beside
+them, `capture` and `trace` show what a node's packets do, with `names` for addresses.
 
 What they are made of comes from a second line: `requirements` (what the host must have) → `build` (programs from the
 pinned Go modules) → `images` and `image_store` (images from programs), kept in the `cache`.

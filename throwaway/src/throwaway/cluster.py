@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from throwaway import sandbox
-from throwaway.components import FOLDER, KEPT, KUBECONFIG, LOGS, PLAN
+from throwaway.components import FOLDER, KEPT, KUBECONFIG, LOGS, NODE_PATH, PLAN
 from throwaway.errors import ThrowawayError
 from throwaway.hints import SHELL_VARIABLE, which
 from throwaway.plan import Plan, plan_from_dict
@@ -109,6 +109,12 @@ def shell_variables(name: str) -> dict[str, str]:
         "THROWAWAY_PROVIDER": "embedded",
         sandbox.ACCOUNT_VARIABLE: os.environ.get(sandbox.ACCOUNT_VARIABLE, str(os.getuid())),
     }
+
+
+def node_variables() -> dict[str, str]:
+    """The environment of a program that a user runs on a node: nothing of this process' but how its words are shown."""
+    kept = {key: value for key, value in os.environ.items() if key in ("TERM", "LANG", "LC_ALL")}
+    return {**kept, "PATH": NODE_PATH, "HOME": "/tmp", "KUBECONFIG": KUBECONFIG}
 
 
 def find_or_fail(name: str) -> Cluster:

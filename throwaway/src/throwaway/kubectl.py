@@ -60,10 +60,14 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], text: str = ""
 
 
 def output_of(
-    command: Sequence[str], environment: Mapping[str, str], text: str = "", timeout: float | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    text: str = "",
+    timeout: float | None = None,
+    shown: str = "",
 ) -> str:
-    """Run any program likewise."""
-    shown = " ".join([Path(command[0]).name, *command[1:]])[:200]
+    """Run any program likewise; `shown` is how errors call the command, which otherwise is as it stands."""
+    shown = (shown or " ".join([Path(command[0]).name, *command[1:]]))[:200]
     try:
         done = subprocess.run(
             command, env=dict(environment), input=text, capture_output=True, text=True, timeout=timeout

@@ -263,7 +263,8 @@ class Cluster:
         Raises `CommandFailedError` when it fails, `ThrowawayError` if the cluster has no capability `exec`.
         """
         self.need("exec")
-        return kubectl.output_of(self.node_command(node, command), self.environment, timeout=timeout)
+        shown = f"exec {node} -- {' '.join(command)}"
+        return kubectl.output_of(self.node_command(node, command), self.environment, timeout=timeout, shown=shown)
 
     def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
         """The command line of this machine that `exec` runs, to be started otherwise; see `environment`."""

@@ -15,12 +15,12 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from throwaway import linux
+from throwaway import linux, on_node
 from throwaway.boot import Boot, read_line
 from throwaway.components import CONTROL, NODE_PATH, Component
 from throwaway.errors import ThrowawayError
@@ -311,23 +311,7 @@ def enter_network(sandbox: Sandbox) -> None:
     flags = linux.CLONE_NEWNET
     if os.getuid() != 0 and not linux.same_namespace(sandbox.pid, "user"):
         flags |= linux.CLONE_NEWUSER
-    _enter(sandbox.pid, flags)
-
-
-def run_on_node(pid: int, argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by a program on a node, as its root; ends with the program's exit code."""
-    _become_root_on_node(pid, linux.CLONE_NEWPID)
-    child = os.fork()  # only a child is in the PID namespace
-    if child == 0:
-        linux.die_with_parent()
-        try:
-            os.execvpe(argv[0], list(argv), dict(environment))
-        except OSError as error:
-            print(f"throwaway: cannot run {argv[0]!r} on this node: {error.strerror}", file=sys.stderr)
-            os._exit(127)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program, which gets it too
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    os._exit(code if code >= 0 else 128 - code)
+    on_node.enter(sandbox.pid, flags)
 
 
 def output_on_node(pid: int, argv: Sequence[str]) -> str:
@@ -349,7 +333,7 @@ def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.
     """
 
     def enter() -> None:
-        _become_root_on_node(pid, linux.CLONE_NEWPID)
+        on_node.become_root(pid)
         linux.die_with_parent()  # after the change of ids, which would take it back
         child = os.fork()  # only a child is in the PID namespace, and so finds itself in /proc
         if child == 0:
@@ -364,22 +348,3 @@ def start_on_node(pid: int, argv: Sequence[str], **streams: Any) -> "subprocess.
         return subprocess.Popen(list(argv), preexec_fn=enter, env=_NODE_ENVIRONMENT, start_new_session=True, **streams)
     except subprocess.SubprocessError:  # in `enter`
         raise ThrowawayError(f"{argv[0]} cannot be run on a node: the node has ended") from None
-
-
-def _become_root_on_node(pid: int, flags: int) -> None:
-    flags |= linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
-    if not linux.same_namespace(pid, "user"):
-        flags |= linux.CLONE_NEWUSER
-    _enter(pid, flags)
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    os.chdir("/")
-
-
-def _enter(pid: int, flags: int) -> None:
-    process = os.pidfd_open(pid)
-    try:
-        linux.setns(process, flags)
-    finally:
-        os.close(process)

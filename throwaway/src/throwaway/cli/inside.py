@@ -13,12 +13,11 @@ from typing import IO, NoReturn
 
 import click
 
-from throwaway import linux, sandbox
+from throwaway import linux, on_node, sandbox
 from throwaway.cli.common import cluster_options, find_embedded, name_option
 from throwaway.cli.completion import complete_component, complete_machine
 from throwaway.cli.reports import Log, Logs, Output, echo, output_option
-from throwaway.cluster import find_or_fail, shell_variables
-from throwaway.components import KUBECONFIG, NODE_PATH
+from throwaway.cluster import find_or_fail, node_variables, shell_variables
 from throwaway.errors import ThrowawayError
 from throwaway.kubectl import program, refuse_other_targets
 from throwaway.public import Cluster
@@ -51,10 +50,7 @@ def exec_(name: str, provider: str, context: str, node: str, command: tuple[str,
         found = Cluster.find_or_fail(name, provider=provider, context=context)
         _run(found, found.node_command(node, command, is_terminal=sys.stdin.isatty()))
     running = find_or_fail(name)
-    pid = running.node_pid(node)
-    kept = {key: value for key, value in os.environ.items() if key in ("TERM", "LANG", "LC_ALL")}
-    environment = {**kept, "PATH": NODE_PATH, "HOME": "/tmp", "KUBECONFIG": KUBECONFIG}
-    sandbox.run_on_node(pid, command, environment)
+    on_node.run(running.node_pid(node), command, node_variables())
 
 
 @click.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from throwaway import cluster as clusters
-from throwaway import loading, requirements, sandbox
+from throwaway import loading, on_node, requirements, sandbox
 from throwaway.capabilities import Ask, missing_address_families, missing_metallb
 from throwaway.errors import AlreadyRunsError, ThrowawayError
 from throwaway.kubectl import checked
@@ -87,9 +87,8 @@ class Embedded(Provider):
         }
 
     def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
-        """See `Provider`; a process of its own, since one with threads must not fork into a PID namespace."""
-        own = [sys.executable, "-P", "-m", "throwaway", "exec", "--provider=embedded", f"--name={self.name}"]
-        return [*own, node, "--", *command]
+        """See `Provider`."""
+        return on_node.command(self.running.node_pid(node), command, clusters.node_variables())
 
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
         """See `Provider`; a node that is off gets them when it is started, see `nodes`."""
@@ -100,7 +99,7 @@ class Embedded(Provider):
             checked(f"loading {tar.name} into {node}", done)
 
     def change_node(self, change: NodeChange, name: str) -> str:
-        """See `Provider`; a process of its own, as `node_command`'s."""
+        """See `Provider`; a process of its own, since one with threads must not fork into a PID namespace."""
         own = [sys.executable, "-P", "-m", "throwaway", "node", change, "--output=json", f"--name={self.name}"]
         environment = os.environ | {PROVIDER_VARIABLE: self.kind}
         done = subprocess.run([*own, *filter(None, [name])], env=environment, capture_output=True, text=True)
