@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from kubernetes import client, config
@@ -28,4 +29,6 @@ def world(
         pytest.skip(f"a claim on kube-proxy's mode {mode}")
     config.load_kube_config(str(throwaway_cluster.kubeconfig))
     with new_namespace(f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}") as namespace:
-        yield World(throwaway_cluster, namespace, nodes, proxy_mode, client.CoreV1Api(), client.DiscoveryV1Api())
+        core, discovery = client.CoreV1Api(), client.DiscoveryV1Api()
+        with closing(World(throwaway_cluster, namespace, nodes, proxy_mode, core, discovery)) as world:
+            yield world

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kubernetes import client
-from kubernetes.stream import stream
 
 from cluster_mode import mode_of
+from proofs.pod_shell import PodShell
 from throwaway import Cluster
 from throwaway.plan import ProxyMode
 
@@ -59,6 +59,7 @@ class World:
     discovery: Any
     """The API of EndpointSlices."""
     _toolboxes: dict[str, Pod] = field(default_factory=dict)
+    _shells: dict[str, PodShell] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str) -> "World":
@@ -178,18 +179,15 @@ class World:
 
     def run(self, command: str, pod: str = "") -> str:
         """What a shell command prints in a Pod, both streams; in a toolbox unless another Pod is named."""
-        return str(
-            stream(
-                client.CoreV1Api().connect_get_namespaced_pod_exec,
-                pod or self.toolbox().name,
-                self.namespace,
-                command=["sh", "-c", command],
-                stdout=True,
-                stderr=True,
-                stdin=False,
-                tty=False,
-            )
-        )
+        name = pod or self.toolbox().name
+        if name not in self._shells or not self._shells[name].is_open:
+            self._shells[name] = PodShell(name, self.namespace)
+        return self._shells[name].run(command)
+
+    def close(self) -> None:
+        """End what it holds open."""
+        for shell in self._shells.values():
+            shell.close()
 
     def ask(self, url: str, times: int = 1, pod: str = "", seconds: float = 2) -> list[str]:
         """What an address answers to a Pod over so many connections, one after another; "" where nothing comes."""
