@@ -370,7 +370,7 @@ def test_the_environment_has_the_primary_address(world: World) -> None:
     four = world.service("four-first", ipFamilyPolicy=DUAL).spec.cluster_ips
     six = world.service("six-first", ipFamilyPolicy=DUAL, ipFamilies=["IPv6", "IPv4"]).spec.cluster_ips
     assert (families(four), families(six)) == (["IPv4", "IPv6"], ["IPv6", "IPv4"])
-    told = world.run("env | grep _SERVICE_HOST").split()
+    told = world.run("env | grep _SERVICE_HOST", world.toolbox().name).split()
     assert f"FOUR_FIRST_SERVICE_HOST={four[0]}" in told
     assert f"SIX_FIRST_SERVICE_HOST={six[0]}" in told
     assert not any(four[1] in each or six[1] in each for each in told)

@@ -153,7 +153,6 @@ def is_cname(world: World, name: str, other: str) -> bool:
 )
 def test_a_service_without_a_selector_leads_outside(world: World) -> None:
     """Starts a web server beside the Nodes, makes a NodePort Service without a selector, asks, writes a slice, asks."""
-    world.toolbox()
     with server_outside() as server:
         service = world.service("shop", selector=None, type="NodePort", ports=[{"port": 80}])
         entrance = f"http://{world.nodes['worker1']}:{service.spec.ports[0].node_port}/"
@@ -291,7 +290,6 @@ def test_a_slice_outlives_its_service_unless_it_is_owned(world: World) -> None:
 
     wait_for(lambda: "owned" not in left(), "the one with an owner goes")
     assert left() == {"free"}
-    world.toolbox()
     for name in ("free", "owner"):
         world.service(name, selector=None)
     wait_for(lambda: world.ask("http://free/hostname") == [pod.name], "the slice that was left is used")

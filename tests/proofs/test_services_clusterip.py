@@ -96,6 +96,7 @@ def test_a_busy_pod_gets_as_many_connections_as_an_idle_one(world: World) -> Non
     world.service()
     url = "http://echo/hostname"
     wait_for(lambda: world.ask(url) == [busy.name], "the Pod answers")
+    world.toolbox()  # what stays open ends with it
     world.run("for i in $(seq 60); do (sleep 300 | nc echo 80) >/dev/null 2>&1 </dev/null & done")
     count = "grep -c ' 01 ' /proc/net/tcp || true"  # established ones, see proc_net_tcp(5)
     wait_for(lambda: int(world.run(count)) >= 60, "the connections are open")

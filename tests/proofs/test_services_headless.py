@@ -23,7 +23,6 @@ def looked_up(world: World, name: str, kind: str = "A") -> list[str]:
 
 def known(world: World, name: str, count: int) -> None:
     """Wait until DNS knows so many endpoints of a Service, by its SRV records."""
-    world.toolbox()
     wait_for(lambda: len(ready(world, name)) == count, f"{count} endpoints")
     wait_for(lambda: len(looked_up(world, name, "SRV")) == count, f"DNS knows {count}")
 

@@ -247,7 +247,6 @@ def test_dns_has_no_pod(world: World) -> None:
     """Takes CoreDNS' Pods away, asks for a name, looks at the EndpointSlice, and brings them back."""
     apps = world.cluster
     name = "http://kubernetes.default:443/"  # in iptables mode nobody answers at a port that a Service does not have
-    world.toolbox()
     slices = ["get", "endpointslices", "-n", "kube-system", "-l", "kubernetes.io/service-name=kube-dns"]
     before = apps.kubectl(["get", "deployment", "coredns", "-n", "kube-system", "-o", "json"])["spec"]["replicas"]
     assert world.failure(name, seconds=5) == ""
