@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 ROOT = Path(__file__).parents[1]
 _FORM = json.loads(Path(__file__).with_name("recordings.schema.json").read_text())
 
@@ -60,6 +58,8 @@ def _checked(name: str, data: Any, root: Path) -> dict[str, Recording]:
     schema = root / "figures/schemas" / f"{name}.json"
     if not schema.exists():
         raise RecordingError(f"{schema.relative_to(root)} is not there; it says what a recording of {name} looks like")
+    import jsonschema  # takes more than a second, which all runs of tests would lose
+
     try:
         jsonschema.validate(data, _FORM)
         for each in data.values():

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 FILE = Path("benchmarks/mutation.json")
 """Where it is in the repository."""
 _SCHEMA = Path(__file__).with_name("results.schema.json")
@@ -57,14 +55,20 @@ def read(file: Path) -> Results:
     if not file.exists():
         return {}
     results: Results = json.loads(file.read_text())
-    jsonschema.validate(results, json.loads(_SCHEMA.read_text()))
+    _check(results)
     return results
 
 
 def write(file: Path, results: Results) -> None:
     """Write results; raises `jsonschema.ValidationError` rather than write what `read` would refuse."""
-    jsonschema.validate(results, json.loads(_SCHEMA.read_text()))
+    _check(results)
     file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def _check(results: Results) -> None:
+    import jsonschema  # takes more than a second, which all runs of tests would lose
+
+    jsonschema.validate(results, json.loads(_SCHEMA.read_text()))
 
 
 def scores(results: Results) -> dict[str, Score]:
