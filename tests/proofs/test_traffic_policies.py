@@ -366,8 +366,12 @@ def test_pods_of_the_same_zone_are_preferred(world: World) -> None:
         service = world.service()
         url = f"http://{service.spec.cluster_ip}/hostname"
         wait_for(partial(meets, world, "control-plane", url, both), "without the preference, both answer")
-        found = world.endpoints("echo")
-        assert {address: each.zone for address, each in found.items()} == {near.address: "east", far.address: "west"}
+
+        def zones_of() -> dict[str, str | None]:
+            return {address: each.zone for address, each in world.endpoints("echo").items()}
+
+        there = {near.address: "east", far.address: "west"}
+        wait_for(lambda: zones_of() == there, "the controller knows the Nodes' labels by now")
         for kind in (SAME_ZONE, "PreferClose", SAME_NODE):
             world.patch("echo", trafficDistribution=kind)
             for node, pod in (("control-plane", near), ("worker2", far)):
