@@ -181,6 +181,21 @@ def test_the_order_of_the_addresses_changes(world: World) -> None:
 
 
 @proof(
+    "headless-own-network",
+    control="A client would meet both Pods; by chance all of 20 connections meet the same one in 2 of 2**20 cases.",
+)
+def test_a_client_of_glibc_prefers_a_pod_of_its_own_node(world: World) -> None:
+    """Starts a Pod and a client on each of two Nodes; each client asks a headless Service 20 times by curl."""
+    nodes = ("worker1", "worker2")
+    pods = {node: world.pods(f"echo-{node}", node=node, labels={"app": "echo"})[0] for node in nodes}
+    headless(world)
+    known(world, "echo", 2)
+    for node, pod in pods.items():
+        asking = world.toolbox(node)
+        assert world.ask(f"http://echo:{POD_PORT}/hostname", 20, asking.name) == [pod.name] * 20
+
+
+@proof(
     "headless-client-tries-the-next",
     control="Some connections by the headless Service would fail, as they do by the one with an address.",
 )
