@@ -39,7 +39,7 @@
   const panel = (figure, recorded, chosen, id) => {
     const { asks, options } = figure.question(recorded, chosen);
     const steps = figure.steps(recorded, chosen);
-    const verdicts = options.map(({ says, why, right }) => `<div hidden class="figure-verdict"><p><b>${right ? "As you predicted" : "Not as you predicted"}: ${escape(says)}</b></p><p>${escape(why)}</p></div>`);
+    const verdicts = options.map(({ says, why, right }) => `<div hidden class="figure-verdict"><p><b>${right ? "As you predicted" : "Not as you predicted"}: ${escape(says)}.</b></p><p>${escape(why)}</p></div>`);
     return `<fieldset class="figure-question"><legend id="${id}-asks"><b>Predict first.</b> ${escape(asks)}</legend>
       ${options.map(({ says }) => `<button type="button" class="figure-option">${escape(says)}</button>`).join("")}
     </fieldset>

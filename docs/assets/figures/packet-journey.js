@@ -124,23 +124,23 @@
       cardOfClient: [334, 6],
       cluster: [4, 106, 712, 302],
       way: ({ client, from, to }) => [
-        `M${client.x + client.width / 2} ${client.y + client.height}V84Q${client.x + client.width / 2} 98 ${client.x + client.width / 2 + (from.x + 110 < 253 ? -14 : 14)} 98H${from.x + 110 + (from.x + 110 < 253 ? 14 : -14)}Q${from.x + 110} 98 ${from.x + 110} 112V${from.y + 26}`,
+        `M${client.x + client.width / 2} ${client.y + client.height}V84Q${client.x + client.width / 2} 98 ${client.x + client.width / 2 + (from.x + 110 < 253 ? -14 : 14)} 98H${from.x + 110 + (from.x + 110 < 253 ? 14 : -14)}Q${from.x + 110} 98 ${from.x + 110} 112V${from.y + 69}`,
         to && `M${from.x + 110} ${from.y + 69}H${to.x + 110}V${to.y + 146}`,
       ],
     },
     narrow: {
       node: (index) => ({ x: 22, y: 112 + 150 * index, width: 314, height: 140 }),
       card: (node) => [node.x + 8, node.y + 12],
-      pod: (node) => ({ x: node.x + 222, y: node.y + 24, width: 84, height: 58 }),
-      cardOfPod: (node) => [node.x + 28, node.y + 6],
-      names: (node) => [node.x + 12, node.y + 122, node.x + 116, node.y + 122, "start"],
-      port: (node) => [node.x + 264, node.y + 116],
+      pod: (node) => ({ x: node.x + 218, y: node.y + 24, width: 90, height: 58 }),
+      cardOfPod: (node) => [node.x + 22, node.y + 6],
+      names: (node) => [node.x + 12, node.y + 122, node.x + 130, node.y + 122, "start"],
+      port: (node) => [node.x + 263, node.y + 116],
       client: { x: 4, y: 26, width: 96, height: 44 },
       cardOfClient: [130, 6],
       cluster: [0, 102, 340, 460],
       way: ({ client, from, to }) => [
         `M11 ${client.y + client.height}V${from.y + 55}H${from.x + 20}`,
-        to && (to === from ? `M${from.x + 200} ${from.y + 55}H${from.x + 222}` : `M11 ${from.y + 55}V${to.y + 55}H${to.x + 222}`),
+        to && (to === from ? `M${from.x + 200} ${from.y + 55}H${from.x + 218}` : `M11 ${from.y + 55}V${to.y + 55}H${to.x + 218}`),
       ],
     },
   };
@@ -149,18 +149,19 @@
   const box = (name, { x, y, width, height }, radius) => `<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${height}" rx="${radius}"/>`;
 
   const card = ({ from, to, changed, was, badge, isAnswer, isLost }, [x, y]) => {
+    const tops = { from: 42, to: changed === "from" ? 78 : 62, was: changed === "from" ? 59 : 79 };
     const row = (label, end, top) =>
       `${changed === label ? `<rect class="packet-changed" x="44" y="${top - 14}" width="152" height="19" rx="5"/>` : ""}` +
       text("packet-label", 12, top, label) +
       text(`packet-end${changed === label ? " packet-new" : ""}`, 50, top, end);
-    const width = badge ? 7.2 * badge.length + 16 : 0;
+    const width = badge ? 7.6 * badge.length + 18 : 0;
     return `<g data-move="packet" data-at="${x},${y}" transform="translate(${x} ${y})" class="packet${isAnswer ? " packet-answer" : ""}${isLost ? " packet-lost" : ""}">
       <rect class="packet-card" width="${CARD_WIDTH}" height="${CARD_HEIGHT}" rx="9"/>
       ${text("packet-label", 12, 19, isAnswer ? "answer" : "packet")}
       ${badge ? `<g data-appear>${box("packet-badge", { x: CARD_WIDTH - 8 - width, y: 6, width, height: 18 }, 9)}${text("packet-badge-name", CARD_WIDTH - 8 - width / 2, 19, badge, "middle")}</g>` : ""}
-      ${row("from", from, 42)}
-      ${row("to", to, 62)}
-      ${was ? `<g data-appear>${text("packet-label", 12, 79, "was")}${text("packet-was", 50, 79, was)}</g>` : ""}
+      ${row("from", from, tops.from)}
+      ${row("to", to, tops.to)}
+      ${was ? text("packet-was", 50, tops.was, was) : ""}
     </g>`;
   };
 
