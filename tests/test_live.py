@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import multiprocessing
 import os
 import re
@@ -24,9 +25,12 @@ from websocket import WebSocketBadStatusException, create_connection
 
 from command_line import descendants
 from live import runnable, server, site
+from reading import node
+from throwaway import Cluster
 
 TOKEN = "the-reader-has-it"
 PAGE = "/live/api/page?page=/kubernetes/resources/services-nodeport/"
+LAB = "/live/api/lab/check?page=/labs/refused/"
 KERNELS = "/live/api/kernels"
 ANY_KERNEL = "00000000-0000-0000-0000-000000000000"
 INDEX = '<html><head><script>said = "inline"</script></head><body>The site.</body></html>'
@@ -107,9 +111,12 @@ def test_the_reader_is_let_in(live: Live) -> None:
     own = {"Origin": f"http://127.0.0.1:{live.port}"}
     assert live.ask(PAGE, headers=own).status == live.ask(KERNELS, headers=own).status == 200
     assert live.ask(PAGE.replace("nodeport", "no-such")).status == 404
+    checked = json.loads(live.ask(LAB, method="POST", headers=own).body)
+    assert not checked["isFine"]
+    assert checked["said"].startswith("throwaway: no cluster 'no-such-cluster' is running")
 
 
-@pytest.mark.parametrize("path", [PAGE, KERNELS, f"{KERNELS}/{ANY_KERNEL}"])
+@pytest.mark.parametrize("path", [PAGE, LAB, LAB.replace("check", "start"), KERNELS, f"{KERNELS}/{ANY_KERNEL}"])
 def test_without_the_token_nothing_is_done(live: Live, path: str) -> None:
     for token in ("", "wrong", TOKEN[:-1], f"{TOKEN}x"):
         for method in ("GET", "POST", "DELETE"):
@@ -128,7 +135,7 @@ def test_no_cookie_replaces_the_token(live: Live) -> None:
     "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "https://127.0.0.1:{port}"]
 )
 def test_another_site_is_refused_even_with_the_token(live: Live, origin: str) -> None:
-    for path in ("/", PAGE, KERNELS, "/live/page.js"):
+    for path in ("/", PAGE, LAB, LAB.replace("check", "start"), KERNELS, "/live/page.js"):
         for method in ("GET", "POST", "OPTIONS"):
             answer = live.ask(path, TOKEN, method, {"Origin": origin.format(port=live.port)})
             assert answer.status == 403
@@ -141,9 +148,10 @@ def test_another_site_is_refused_even_with_the_token(live: Live, origin: str) ->
 def test_a_name_that_was_made_to_lead_here_is_refused(live: Live, host: str) -> None:
     """DNS rebinding: to the browser the site and this server are one origin."""
     host = host.format(port=live.port)
-    for path in ("/", PAGE, KERNELS):
-        assert live.ask(path, headers={"Host": host}).status in (400, 403)
-        assert live.ask(path, headers={"Host": host, "Origin": f"http://{host}"}).status in (400, 403)
+    for path in ("/", PAGE, LAB, KERNELS):
+        for method in ("GET", "POST"):
+            assert live.ask(path, TOKEN, method, {"Host": host}).status in (400, 403)
+            assert live.ask(path, TOKEN, method, {"Host": host, "Origin": f"http://{host}"}).status in (400, 403)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +200,24 @@ def test_paths_lead_nowhere_else(live: Live, path: str) -> None:
     answer = live.ask(path)
     assert answer.status in (400, 403, 404)
     assert "root:" not in answer.body and "nobody may read" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "start",
+        "start?page=/labs/",
+        "start?page=/kubernetes/resources/services/",
+        "start?page=/labs/--help/",
+        "start?page=/labs/refused/../../../labs/refused/",
+        "start?page=/labs/refused.yaml",
+        "hint?page=/labs/refused/",
+        "start%20--name=another?page=/labs/refused/",
+        "../../../throwaway/down?page=/labs/refused/",
+    ],
+)
+def test_with_labs_nothing_else_is_done(live: Live, what: str) -> None:
+    assert live.ask(f"/live/api/lab/{what}", method="POST").status in (400, 404)
 
 
 def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
@@ -247,7 +273,7 @@ class Served:
     key: str
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     if not shutil.which("chromium"):
         pytest.skip("there is no chromium; as root on Debian ./dev test installs it")
@@ -270,6 +296,48 @@ def served() -> Iterator[Served]:
                 assert not left, "what it had started still runs"
     finally:
         subprocess.run([*throwaway, "down", f"--name={CLUSTER}"], check=True)
+
+
+NODEPORT = "/kubernetes/resources/services-nodeport/"
+
+
+@pytest.mark.skipif(not shutil.which("firefox-esr"), reason="there is no firefox-esr; see README.md, What you need")
+def test_firefox_runs_edits_and_stops_blocks(served: Served) -> None:
+    node.install()
+    firefox = shutil.which("firefox-esr") or ""
+    (seen,) = node.run("live.mjs", firefox, f"{served.address}{NODEPORT}", served.key)
+    assert seen["first"].startswith("control-plane v1.")
+    assert seen["edited"].rstrip("\n") == "x = 6\nprint(x / (x - 6))"
+    assert seen["error"].endswith("ZeroDivisionError: division by zero\n")
+    assert seen["marked"] == ["print(x / (x - 6))"]
+    assert seen["numbers"] == ["6", "6"]
+    assert seen["errors"] == []
+
+
+def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)
+        expect.set_options(timeout=120_000)
+        tab.goto(f"{served.address}/labs/refused/#token={served.key}")
+        said = tab.get_by_role("log", name="What throwaway lab says")
+        tab.get_by_role("button", name="Start lab").press("Enter")
+        expect(said).to_contain_text("Lab 'refused' is started, in the namespace lab-refused.")
+        tab.get_by_role("button", name="Check").press("Enter")
+        expect(said).to_contain_text("lab 'refused' is not mended: http://shop gives the Pod client no answer")
+        expect(tab.get_by_text("Not mended yet.")).to_be_visible()
+        patch = '[{"op": "remove", "path": "/spec/selector/release"}]'
+        Cluster.find_or_fail(CLUSTER).kubectl(
+            ["-n", "lab-refused", "patch", "service", "shop", "--type=json", "-p", patch]
+        )
+        tab.get_by_role("button", name="Check").press("Enter")
+        expect(said).to_contain_text(f"Lab 'refused' is mended. 'throwaway lab stop --name {CLUSTER} refused'")
+        expect(tab.get_by_text("Mended.", exact=True)).to_be_visible()
+        tab.get_by_role("button", name="End lab").press("Enter")
+        expect(said).to_contain_text("Lab 'refused' is gone.")
+        expect(tab.get_by_role("button", name="Start lab")).to_be_enabled()
+        browser.close()
 
 
 def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
@@ -297,7 +365,11 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         def output(number: int) -> Locator:
             return tab.get_by_role("log", name=f"Output of block {number}", exact=True)
 
-        page = f"{served.address}/kubernetes/resources/services-nodeport/"
+        def marked(name: str = "error") -> list[str]:
+            """The pieces of text that are painted."""
+            return list(tab.evaluate("name => [...CSS.highlights.get(`live-${name}`)].map(String)", name))
+
+        page = f"{served.address}{NODEPORT}"
         tab.goto(page)
         expect(tab.locator(".live-panel")).to_contain_text("Open the address that ./dev serve has printed")
         tab.goto(f"{page}?again#token={served.key}")
@@ -321,14 +393,17 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         block(1, "x = 6\ny = (\n")
         tab.keyboard.press("Shift+Enter")
         expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
-        expect(tab.locator(".live-error")).to_have_text("y = (\n")
+        assert marked() == ["y = ("]
         block(1, "x = 6\nprint(x / (x - 6))\n")
         tab.keyboard.press("Shift+Enter")
-        expect(tab.locator(".live-error")).to_have_text("print(x / (x - 6))\n")
         expect(output(1)).to_contain_text("ZeroDivisionError: division by zero")
+        assert marked() == ["print(x / (x - 6))"]
+        assert marked("number") == ["6", "6"]
+        tab.keyboard.press("Control+Z")
+        expect(tab.get_by_role("textbox", name="Block 1,")).to_have_text("x = 6\ny = (\n")
         tab.keyboard.press("Tab")
-        tab.keyboard.press("Enter")  # Run, which leads to the same
-        expect(tab.locator(".live-error")).to_have_count(1)
+        tab.keyboard.press("Enter")  # Run
+        expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
 
         console = 1 + tab.locator(".highlight.run").evaluate_all(
             "blocks => blocks.findIndex((block) => block.matches('.language-console'))"
@@ -336,11 +411,17 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         block(console, "$ y=7; cd /; echo $PWD; sleep 1000\n")
         tab.keyboard.press("Shift+Enter")
         expect(output(console)).to_contain_text("/\n")
-        tab.get_by_role("button", name=f"Stop block {console}").press("Enter")
+        other = tab.context.new_page()
+        other.goto(page)
+        expect(other.locator(".live-status").nth(console - 1)).to_contain_text("Runs in another tab")
+        other.get_by_role("button", name=f"Stop block {console}").press("Enter")
         expect(status(console)).to_have_text("Stopped.")
         block(console, "$ echo still $y in $PWD\n")
         tab.keyboard.press("Shift+Enter")
         expect(output(console)).to_contain_text("still 7 in /")
+        shown = other.get_by_role("log", name=f"Output of block {console}", exact=True)
+        expect(shown).to_contain_text("still 7 in /")
+        other.close()
 
         block(console, "$ echo begins; sleep 1000\n")
         tab.keyboard.press("Shift+Enter")

@@ -16,10 +16,10 @@ function stepThrough(block, number) {
   }
 
   const make = (tag, name, text) => Object.assign(document.createElement(tag), { className: name, textContent: text });
-  const run = make("button", "step-run", "Run");
+  const run = make("button", "small-button step-run", "Run");
   run.type = "button";
   run.setAttribute("aria-label", `Run block ${number}`);
-  const next = make("button", "", "Next");
+  const next = make("button", "small-button", "Next");
   next.type = "button";
   const said = make("p", "", "");
   said.setAttribute("role", "status");

@@ -1,5 +1,7 @@
 // The panel that shows what the page has on the cluster, live.
 
+import { button } from "./buttons.js";
+
 export class Panel {
   constructor(reset) {
     this.element = document.createElement("details");
@@ -12,11 +14,7 @@ export class Panel {
     this.body = document.createElement("div");
     this.message = document.createElement("p");
     this.message.setAttribute("role", "status");
-    const again = document.createElement("button");
-    again.type = "button";
-    again.textContent = "Reset";
-    again.setAttribute("aria-label", "Reset: delete what this page made, and begin a new session");
-    again.addEventListener("click", reset);
+    const again = button("Reset", "Reset: delete what this page made, and begin a new session", reset);
     this.held = document.createElement("div");
     this.body.append(again, this.message, this.held);
     this.element.append(summary, this.body);

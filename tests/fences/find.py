@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import yaml
+from mkdocs.utils.meta import get_data
 from pytest_examples import CodeExample
 
 from claims.find import MODES
@@ -18,7 +18,6 @@ from throwaway.errors import ThrowawayError
 RUNNABLE = ("python", "yaml", "console")
 _PICTURES = ("mermaid",)
 _SHOWN_BY_MATERIAL = {"title", "linenums", "hl_lines", "title_mode"}
-_FRONT_MATTER = re.compile(r"---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 _LOOKS_LIKE_A_FENCE = re.compile(r"[>\s]*(`{3,}|~{3,})[^`]*")
 
 
@@ -127,8 +126,7 @@ def is_run_once(page: Path) -> bool:
 
 
 def _front_matter(page: Path) -> dict[str, Any]:
-    found = _FRONT_MATTER.match(page.read_text("utf-8"))
-    return (yaml.safe_load(found[1]) if found else None) or {}
+    return dict(get_data(page.read_text("utf-8"))[1])
 
 
 def check_settings(fence: Fence) -> None:

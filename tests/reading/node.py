@@ -7,30 +7,27 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from live import node
+
 FOLDER = Path(__file__).parent
-_INSTALLED = FOLDER / "node_modules/.package-lock.json"
-
-
-def missing() -> list[str]:
-    """The programs that are not there."""
-    programs = {"node": shutil.which("node"), "npm": shutil.which("npm"), "chromium": chromium()}
-    return [program for program, path in programs.items() if not path]
 
 
 def install() -> None:
     """Install the packages, unless those of the lock file are there already."""
-    lock = FOLDER / "package-lock.json"
-    if not _INSTALLED.exists() or _INSTALLED.stat().st_mtime < lock.stat().st_mtime:
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=FOLDER, check=True, timeout=300)
-        _INSTALLED.touch()
+    node.install(FOLDER, FOLDER)
 
 
 def run(script: str, *arguments: str) -> list[Any]:
     """The lines of JSON that a script prints."""
-    command = ["node", str(FOLDER / script), *arguments]
     environment = {**os.environ, "CHROME_PATH": chromium()}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=900)
+    done = subprocess.run(
+        node.command(str(FOLDER / script), *arguments),
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=900,
+    )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
