@@ -345,7 +345,7 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
     with sync_playwright() as playwright:
         # --no-sandbox: Chromium's needs rights that root in a namespace has not; only our own pages are shown
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
+        tab = browser.new_context().new_page()
         refused: list[str] = []
         tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
         tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)

@@ -47,6 +47,10 @@ try {
   await page.waitForFunction(() => document.querySelector(".live-output").textContent.includes("begins"));
   await page.click('[aria-label="Stop block 1"]');
   await status(1, "Stopped.");
+
+  await page.click(".live-panel summary");
+  await page.click(".live-panel button");
+  await page.waitForFunction(() => document.querySelector(".live-panel").textContent.includes("As new"));
   console.log(JSON.stringify({ ...seen, errors }));
 } finally {
   await browser.close();
