@@ -25,7 +25,6 @@ from websocket import WebSocketBadStatusException, create_connection
 
 from command_line import descendants
 from live import runnable, server, site
-from reading import node
 from throwaway import Cluster
 
 TOKEN = "the-reader-has-it"
@@ -299,19 +298,6 @@ def served() -> Iterator[Served]:
 
 
 NODEPORT = "/kubernetes/resources/services-nodeport/"
-
-
-@pytest.mark.skipif(not shutil.which("firefox-esr"), reason="there is no firefox-esr; see README.md, What you need")
-def test_firefox_runs_edits_and_stops_blocks(served: Served) -> None:
-    node.install()
-    firefox = shutil.which("firefox-esr") or ""
-    (seen,) = node.run("live.mjs", firefox, f"{served.address}{NODEPORT}", served.key)
-    assert seen["first"].startswith("control-plane v1.")
-    assert seen["edited"].rstrip("\n") == "x = 6\nprint(x / (x - 6))"
-    assert seen["error"].endswith("ZeroDivisionError: division by zero\n")
-    assert seen["marked"] == ["print(x / (x - 6))"]
-    assert seen["numbers"] == ["6", "6"]
-    assert seen["errors"] == []
 
 
 def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served) -> None:
