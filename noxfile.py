@@ -205,8 +205,22 @@ def lighthouse(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def screenshots(session: nox.Session) -> None:
-    """Take pictures of the main pages at three widths in both colour schemes, into site-screenshots/."""
-    in_browser(session, "reading.screenshots", str(TOP / "site-screenshots"))
+    """Take pictures of the main pages, into site-screenshots/; with `-- COMMIT` compare them with those of a commit."""
+    folder = TOP / "site-screenshots"
+    shutil.rmtree(folder, ignore_errors=True)
+    if not session.posargs:
+        in_browser(session, "reading.screenshots", str(folder))
+        return
+    install(session, "test")
+    older = Path(session.cache_dir).resolve() / "older-site"
+    with tempfile.TemporaryDirectory() as tree:
+        session.run("git", "worktree", "add", "--quiet", "--detach", tree, *session.posargs, external=True)
+        try:
+            with session.chdir(tree):
+                session.run("mkdocs", "build", "--quiet", f"--site-dir={older}")
+        finally:
+            session.run("git", "worktree", "remove", "--force", tree, external=True)
+    in_browser(session, "reading.screenshots", str(folder), str(older))
 
 
 @nox.session

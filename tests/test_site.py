@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from hooks import dates, offline, programs, sources, terms, words
+from hooks import dates, moved, offline, programs, sources, terms, words
+from reading import screenshots
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (ROOT / "docs/kubernetes/resources/questions.md").read_text("utf-8")
@@ -88,6 +90,11 @@ def test_a_page_has_the_dates_of_its_first_and_last_change_and_none_in_a_shallow
     assert dates.read(tmp_path) == {}
 
 
+def test_a_page_that_is_gone_has_to_lead_somewhere() -> None:
+    ever = ["a.md", "b.md", "c.md", "assets/d.svg"]
+    assert moved.lost(ever, ["a.md"], {"c.md": "a.md"}) == ["b.md"]
+
+
 def test_markdown_for_readers_elsewhere_has_its_marks_as_links() -> None:
     text = (
         '---\ntitle: x\n---\n\n# X\n\n--8<-- "assets/x.svg"\n\nIt holds [✓](proof:a-b). So does that [✓](claim:c-d).\n'
@@ -107,3 +114,18 @@ def test_words_are_written_as_kubernetes_writes_them() -> None:
         "A pod asks `service`.\n\n```console\n$ kubectl get pods\n```\n\nA NodePort; Pods; [Node ports](nodeport.md).\n"
     )
     assert list(words.misspelt(text)) == [(1, "pod", "Pod"), (7, "Node port", "NodePort")]
+
+
+def test_pictures_that_differ_are_named_with_what_differs_in_them(tmp_path: Path) -> None:
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        for name in ("same", "other"):
+            Image.new("RGB", (20, 10), "white").save(tmp_path / folder / f"{name}.png")
+    picture = Image.open(tmp_path / "after/other.png")
+    picture.paste("black", (0, 0, 5, 4))
+    picture.save(tmp_path / "after/other.png")
+    Image.new("RGB", (20, 10)).save(tmp_path / "after/new.png")
+    found = list(screenshots.compare(tmp_path / "before", tmp_path / "after", tmp_path / "changes"))
+    assert found == [("other", 0.1)]
+    assert Image.open(tmp_path / "changes/other.png").size == (60, 4)  # before, after, and marked
+    assert "1 of 3 pictures" in screenshots.report(found, 3) and "| other | 10.0% |" in screenshots.report(found, 3)

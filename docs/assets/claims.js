@@ -16,4 +16,10 @@ const unfoldProof = () => {
   if (code) code.open = true;
 };
 window.document$?.subscribe(unfoldProof);
+
+// Who chose a page in the drawer by keyboard has left it, as the theme closes it for all others.
+window.document$?.subscribe(() => {
+  const link = document.activeElement;
+  if (link.closest(".md-sidebar--primary") && matchMedia("(max-width: 76.2344em)").matches) link.blur();
+});
 window.addEventListener("hashchange", unfoldProof);

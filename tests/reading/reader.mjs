@@ -65,7 +65,25 @@ try {
   await page.waitForFunction((result) => location.pathname === new URL(result).pathname, patience, result);
   done.enterLeadsToResult = true;
 
+  // On a phone with a keyboard: what has the focus is on the screen, also in the navigation, which is a drawer there.
+  await page.setViewport({ width: 390, height: 800 });
+  await page.goto(url, { waitUntil: "load" });
+  await page.evaluate(() => window.scripted);
+  await page.addStyleTag({ content: "* { transition: none !important; }" });
+  done.focusedOnPhone = [];
+  for (let presses = 0; presses < 25; presses++) {
+    await page.keyboard.press("Tab");
+    done.focusedOnPhone.push(
+      await page.evaluate(() => {
+        const { x, right } = document.activeElement.getBoundingClientRect();
+        return { name: document.activeElement.textContent.trim(), inNavigation: Boolean(document.activeElement.closest(".md-nav")),
+                 isSeen: x >= 0 && right <= innerWidth && document.activeElement.checkVisibility({ opacityProperty: true }) };
+      }),
+    );
+  }
+
   // On paper.
+  await page.setViewport({ width: 1280, height: 800 });
   await page.goto(url, { waitUntil: "load" });
   await page.emulateMediaType("print");
   done.onPaper = await page.evaluate((selectors) => {

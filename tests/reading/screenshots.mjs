@@ -6,6 +6,7 @@ const [executablePath, site, folder, ...paths] = process.argv.slice(2);
 const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox"] });
 try {
   const page = await browser.newPage();
+  await page.goto(site, { waitUntil: "networkidle0" }); // from here on the typefaces are at hand
   for (const path of paths)
     for (const scheme of ["light", "dark"])
       for (const width of [390, 768, 1280]) {

@@ -32,6 +32,7 @@ const survey = async (path) => {
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
   await page.setViewport({ width: 1280, height: 800 });
   await page.goto(`${site}/${path}`, { waitUntil: "load" });
+  await page.evaluate(() => window.scripted);
   // What lies outside of the screen is looked at too, and nothing is caught in the middle of a change.
   await page.addStyleTag({ content: "* { content-visibility: visible !important; transition: none !important; }" });
   await page.evaluate(axe);

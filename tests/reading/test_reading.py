@@ -4,7 +4,10 @@ Lighthouse's scores for performance depend on how busy the machine is: they are 
 a test.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,15 @@ def pages(site: str, built_site: Path) -> dict[str, Any]:
 def done(site: str) -> Any:
     """What came of what readers do."""
     return node.run("reader.mjs", node.chromium(), f"{site}/{PAGE_WITH_ALL}")[0]
+
+
+@pytest.fixture(scope="module")
+def offline(site: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What came of reading the copy for reading offline, from its files."""
+    folder = tmp_path_factory.mktemp("offline")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", f"--site-dir={folder}"]
+    subprocess.run(command, check=True, env=os.environ | {"OFFLINE": "true"})
+    return node.run("offline.mjs", node.chromium(), (folder / "index.html").as_uri())[0]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +83,12 @@ def test_marks_tabs_and_search_are_used_by_keyboard(done: Any) -> None:
     assert done["enterLeadsToResult"]
 
 
+def test_on_a_phone_the_focus_is_seen_in_the_navigation(done: Any) -> None:
+    stops = [stop for stop in done["focusedOnPhone"] if stop["inNavigation"]]
+    assert len(stops) > 10
+    assert [stop["name"] for stop in stops if not stop["isSeen"]] == []
+
+
 def test_the_index_of_the_search_is_fetched_once_and_not_before_it_is_wanted(done: Any) -> None:
     assert (done["indexBeforeSearch"], done["indexForSearch"]) == (0, 1)
 
@@ -86,6 +104,15 @@ def test_on_paper_there_is_the_text_and_nothing_to_press(done: Any) -> None:
     shown = {selector for selector, is_shown in done["onPaper"].items() if is_shown}
     assert shown == {"article h1", "article pre"}
     assert done["cutOnPaper"] == []
+
+
+def test_the_offline_copy_is_searched_and_walked_through_without_any_host(offline: Any) -> None:
+    assert re.match(r"file:///.*\.html\b", offline["searchLeadsTo"]["url"])
+    assert "hairpin" in offline["searchLeadsTo"]["says"].lower()
+    assert offline["navigationLeadsTo"] == "NodePort Services"
+    assert offline["markLeadsTo"] == "Proofs"
+    assert offline["logoLeadsTo"].startswith("Kubernetes Services")
+    assert (offline["elsewhere"], offline["errors"]) == ([], [])
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["start", "nodeport"])
