@@ -179,3 +179,15 @@ $ false
 )
 def test_links_of_a_page_lead_to_the_site(link: str, leads_to: str) -> None:
     assert address(link, "a/b.md", "https://x.org/") == f"https://x.org/{leads_to}"
+
+
+@pytest.mark.cluster
+@pytest.mark.once
+@pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
+@pytest.mark.xdist_group(name(PAGE))  # not while the page itself is run, which has the same namespace
+def test_a_page_runs_as_a_notebook(throwaway_cluster: throwaway.Cluster, tmp_path: Path) -> None:
+    notebook = notebook_of(PAGE)
+    for cell in stored.code(notebook):
+        if cell.source.startswith("%%writefile"):
+            cell.metadata["tags"] = ["varies"]  # it says that it writes
+    run_and_compare(PAGE, notebook, throwaway_cluster, tmp_path)
