@@ -89,12 +89,12 @@ def record(session: nox.Session) -> None:
     install(session, "test")
     session.run("throwaway", "setup")
     session.run("throwaway", "build")
-    names = {mode: f"record-{mode}" for mode in MODES}
-    with contextlib.ExitStack() as clusters:
-        for mode, name in names.items():
-            clusters.enter_context(cluster(session, name, f"--proxy-mode={mode}", *FAMILY))
-        options = [f"--{mode}={name}" for mode, name in names.items()]
-        session.run("python", "-m", "figures", *options, *session.posargs, env={"PYTHONPATH": f"{TOP / 'tests'}"})
+    for mode in MODES:
+        name = f"record-{mode}-{os.getpid()}"
+        with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
+            shell = ["throwaway", "shell", f"--name={name}", "--"]
+            run = ["python", "-m", "figures", *session.posargs]
+            session.run(*shell, *run, env={"PYTHONPATH": f"{TOP / 'tests'}"}, interrupt_timeout=60)
 
 
 @nox.session(default=False)

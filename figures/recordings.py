@@ -50,6 +50,15 @@ def write(name: str, recordings: dict[str, Recording], root: Path = ROOT) -> Non
     _file(name, root).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def add(name: str, recording: Recording, root: Path = ROOT) -> None:
+    """Write what was recorded in one proxy mode; what is there of the other one is kept if it is still of the form."""
+    try:
+        there = read(name, root)
+    except RecordingError:
+        there = {}
+    write(name, there | {recording.proxy_mode: recording}, root)
+
+
 def _file(name: str, root: Path) -> Path:
     return root / "docs/figures" / f"{name}.json"
 
