@@ -47,12 +47,15 @@ ENDINGS: dict[str, dict[str, Any]] = {
 _SIGNALLED = "before terminating"
 """What the program logs when it is told to end and does not yet."""
 _RULES = """
-leads() { nft list table ip kube-proxy | grep -q "dnat to $1"; }
+leads() { nft list table ip kube-proxy | grep -q "dnat .* $1[ :]"; }
 leads "$1" && echo "leads there"
 while leads "$1"; do sleep 0.02; done
 date +%s.%N
 """
-"""Prints when no rule of the Node leads to an address any more, as seconds since 1970."""
+"""Prints when no rule of the Node leads to an address any more, as seconds since 1970.
+
+Where there are several Pods, one rule has them all: `dnat ip to numgen random mod 2 map { 0 : 10.244.1.2 . 8080, …`.
+"""
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Story:
         """Fail if the Pod did not go on for long enough, so that the figure would show something else."""
         assert self.listed == {"ready": False, "serving": True, "terminating": True}, self.listed
         assert self.events["rules"] < self.kept[-1], "the kept connection is used when rules have changed"
-        assert {who for _, who in self.new} == {LEAVES, STAYS}, "all new connections are answered"
+        assert (who := {who for _, who in self.new}) == {LEAVES, STAYS}, f"all new connections are answered: {who}"
 
     def told(self, begin: float) -> dict[str, Any]:
         """All of it, in milliseconds after `begin`."""
@@ -121,11 +124,11 @@ def _record(world: World, own: dict[str, Any]) -> dict[str, Any]:
         partial(_ask_by, kept, story),
         partial(_ask_anew, address, port, SHORT_PAUSE_SECONDS if is_at_once else PAUSE_SECONDS, story),
     ]
-    target = f"{leaves.address}:{POD_PORT}"
-    command = world.cluster.node_command(node, ["timeout", f"{PATIENCE_SECONDS}", "sh", "-c", _RULES, "sh", target])
+    watching = ["timeout", f"{PATIENCE_SECONDS}", "sh", "-c", _RULES, "sh", leaves.address]
+    command = world.cluster.node_command(node, watching)
     rules = subprocess.Popen(command, env=world.cluster.environment, stdout=subprocess.PIPE, text=True)
     assert rules.stdout
-    assert rules.stdout.readline() == "leads there\n", f"rules of {node} lead to {target}"
+    assert rules.stdout.readline() == "leads there\n", f"rules of {node} lead to {leaves.address}"
     with ThreadPoolExecutor(len(looks)) as threads:
         try:
             looking = [threads.submit(look) for look in looks]
@@ -140,9 +143,9 @@ def _record(world: World, own: dict[str, Any]) -> dict[str, Any]:
         finally:
             story.is_over.set()
             rules.kill()
-            world.core.delete_namespaced_pod(STAYS, world.namespace, grace_period_seconds=0)
         for each in looking:
             each.result(PATIENCE_SECONDS)
+    world.core.delete_namespaced_pod(STAYS, world.namespace, grace_period_seconds=0)  # when nothing asks it any more
     if not is_at_once:  # there it is chance what comes first
         story.check_that_none_fails()
     return story.told(begin)
