@@ -49,7 +49,10 @@ def serve(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run all tests; with `-- docs/…/PAGE.md` only those of a page, on the running cluster."""
+    """Run all tests; with `-- docs/…/PAGE.md` only those of a page, on the running cluster.
+
+    Arguments: pytest's, such as tests/test_labs.py, -k NAME or --update-examples.
+    """
     install(session, "test")
     session.run("throwaway", "setup")
     if session.posargs:
@@ -85,7 +88,10 @@ def prove(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def record(session: nox.Session) -> None:
-    """Record what figures show, or those that are named, on clusters of both proxy modes; writes docs/figures/."""
+    """Record what figures show, or those that are named, on clusters of both proxy modes; writes docs/figures/.
+
+    Arguments: names of figures.
+    """
     install(session, "test")
     session.run("throwaway", "setup")
     session.run("throwaway", "build")
@@ -99,7 +105,10 @@ def record(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def notebooks(session: nox.Session) -> None:
-    """Execute the notebooks in docs/notebooks/, and store them with what they show; with `-- NAME` only one."""
+    """Execute the notebooks in docs/notebooks/, and store them with what they show; with `-- NAME` only one.
+
+    Arguments: names of notebooks.
+    """
     install(session, "notebooks")
     session.run("throwaway", "setup")
     session.run("throwaway", "build")
@@ -107,12 +116,16 @@ def notebooks(session: nox.Session) -> None:
         name = f"notebooks-{mode}-{os.getpid()}"
         with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
             shell = ["throwaway", "shell", f"--name={name}", "--"]
-            session.run(*shell, "python", "-m", "notebooks", *session.posargs)
+            run = ["python", "-m", "notebooks", *session.posargs]
+            session.run(*shell, *run, env={"PYTHONPATH": f"{TOP / 'tests'}"})
 
 
 @nox.session(default=False)
 def mutate(session: nox.Session) -> None:
-    """Break texts and clusters, and write down whether the proofs notice; about 15 minutes."""
+    """Break texts and clusters, and write down whether the proofs notice; about 15 minutes.
+
+    Arguments: --only with names of faults, --patience and --minutes with a number each, --no-pages.
+    """
     install(session, "test")
     session.run("throwaway", "setup")
     session.run("throwaway", "build")
@@ -126,7 +139,10 @@ def mutate(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def new(session: nox.Session) -> None:
-    """Make a page: `./dev new page NAME`."""
+    """Make a page: `./dev new page NAME`.
+
+    Arguments: the word page, and the page's name, such as my-page.
+    """
     run = [sys.executable, "-m", "contribute.new_page", *session.posargs]
     session.run(*run, env={"PYTHONPATH": f"{TOP / 'tests'}"})
 
@@ -167,14 +183,20 @@ def audit(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def licences(session: nox.Session) -> None:
-    """List the Go modules that are shipped, with their licences; with `-- FOLDER` write the texts there."""
+    """List the Go modules that are shipped, with their licences; with `-- FOLDER` write the texts there.
+
+    Arguments: a folder, which is made.
+    """
     install(session)
     session.run("python", "-m", "audit.licences", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site into site/, with a copy of it to read offline."""
+    """Build the site into site/, with a copy of it to read offline.
+
+    Arguments: those of mkdocs build, such as --strict.
+    """
     install(session, "docs")
     session.run("mkdocs", "build", *session.posargs, env=offline_copy(session))
 
@@ -205,7 +227,10 @@ def lighthouse(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def screenshots(session: nox.Session) -> None:
-    """Take pictures of the main pages, into site-screenshots/; with `-- COMMIT` compare them with those of a commit."""
+    """Take pictures of the main pages, into site-screenshots/; with `-- COMMIT` compare them with those of a commit.
+
+    Arguments: a commit or a branch, such as main.
+    """
     folder = TOP / "site-screenshots"
     shutil.rmtree(folder, ignore_errors=True)
     if not session.posargs:
@@ -215,12 +240,16 @@ def screenshots(session: nox.Session) -> None:
     older = Path(session.cache_dir).resolve() / "older-site"
     with tempfile.TemporaryDirectory() as tree:
         session.run("git", "worktree", "add", "--quiet", "--detach", tree, *session.posargs, external=True)
+        compared = []
         try:
             with session.chdir(tree):
                 session.run("mkdocs", "build", "--quiet", f"--site-dir={older}")
+            compared = [str(older)]
+        except CommandFailed:
+            session.warn("the older site cannot be built with these packages: there are new pictures only")
         finally:
             session.run("git", "worktree", "remove", "--force", tree, external=True)
-    in_browser(session, "reading.screenshots", str(folder), str(older))
+    in_browser(session, "reading.screenshots", str(folder), *compared)
 
 
 @nox.session
@@ -233,7 +262,10 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the cluster, and write the figures to benchmarks/ and the site; about ten minutes on an idle machine."""
+    """Measure the cluster, and write the figures to benchmarks/ and the site; about ten minutes on an idle machine.
+
+    Arguments: --runs, --sequence and --services with a number each; `.venv/bin/python benchmarks/bench.py --help`.
+    """
     install(session)
     session.run("throwaway", "build")
     session.run("python", "benchmarks/bench.py", *session.posargs)

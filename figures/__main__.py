@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from kubernetes import config
+from kubernetes.client import ApiException
 
 from cluster_mode import mode_of
 from figures import recordings
@@ -31,6 +32,13 @@ def main() -> None:
             print(f"docs/figures/{name}.json is written")
     except (AssertionError, RecordingError, ThrowawayError) as error:
         sys.exit(f"not recorded: {error}")
+    except ApiException as error:
+        what = (
+            "wait until the namespace of an earlier run is gone"
+            if error.status == 409
+            else "see what the cluster lacks"
+        )
+        sys.exit(f"not recorded: the API server answers {error.status} {error.reason} for {name}; {what}")
 
 
 if __name__ == "__main__":

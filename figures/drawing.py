@@ -5,9 +5,7 @@ is printed or read without scripts shows what the same code would have shown.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -15,40 +13,14 @@ from pathlib import Path
 from py_mini_racer import JSEvalException, MiniRacer
 
 from figures import recordings
+from figures.places import Placed
 from figures.recordings import ROOT, Recording
 
 SCRIPTS = "docs/assets/figures"
 
-_LINE = re.compile(r"^<([a-z]+(?:-[a-z]+)+)((?: [a-z]+=\"[^\"]*\")*)>(.*)</\1>$", re.MULTILINE)
-_ATTRIBUTE = re.compile(r'([a-z]+)="([^"]*)"')
 
-
-@dataclass(frozen=True)
-class Placed:
-    """A figure in a page: a line such as `<packet-journey policy="Local">What it shows.</packet-journey>`."""
-
-    name: str
-    """The figure's name, which is that of its element."""
-    chosen: Mapping[str, str]
-    """What is chosen in it at first; the rest is its own first choice."""
-    caption: str
-    """What stands below it."""
-    line: str
-    """All of the line."""
-
-
-def placed(markdown: str) -> list[Placed]:
-    """The figures of a page, in order."""
-    return [
-        Placed(found[1], dict(_ATTRIBUTE.findall(found[2])), found[3], found[0]) for found in _LINE.finditer(markdown)
-    ]
-
-
-def html(figure: Placed, identifier: str, root: Path = ROOT) -> str:
-    """The element, with all that it needs. Raises `RecordingError` if there is no such figure, or it cannot be drawn.
-
-    `identifier` is the element's id, one for each figure of a page.
-    """
+def html(figure: Placed, root: Path = ROOT) -> str:
+    """The element with all that it needs; raises `RecordingError` if there is no such figure, or it cannot be drawn."""
     scripts = [root / SCRIPTS / f"{name}.js" for name in ("figure", figure.name)]
     if not scripts[1].exists():
         raise recordings.RecordingError(f"there is no figure {figure.name}: {SCRIPTS}/{figure.name}.js is not there")
@@ -60,14 +32,14 @@ def html(figure: Placed, identifier: str, root: Path = ROOT) -> str:
             for script in scripts:
                 engine.eval(script.read_text("utf-8"))
             inside = engine.call(
-                "figures.html", figure.name, json.loads(seen), dict(figure.chosen), identifier, caption
+                "figures.html", figure.name, json.loads(seen), dict(figure.chosen), figure.identifier, caption
             )
         except JSEvalException as error:
             raise recordings.RecordingError(f"{SCRIPTS}/{figure.name}.js: {error}") from None
     given = "".join(f' {name}="{escape(value)}"' for name, value in figure.chosen.items())
     # A template, and no script of a type of data: the theme runs those when it changes pages without loading them.
     return (
-        f'<div data-search-exclude><{figure.name} class="figure" id="{identifier}"{given}>{inside}'
+        f'<div data-search-exclude><{figure.name} class="figure" id="{figure.identifier}"{given}>{inside}'
         f"<template>{escape(seen, quote=False)}</template></{figure.name}></div>"
     )
 

@@ -14,13 +14,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
-from figures import drawing  # noqa: E402
+from figures import drawing, places  # noqa: E402
 from figures.recordings import RecordingError  # noqa: E402
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Keep the place of each figure, which Markdown is to leave as it is."""
-    for number, figure in enumerate(drawing.placed(markdown)):
+    for number, figure in enumerate(places.placed(markdown)):
         markdown = markdown.replace(figure.line, _place(number), 1)
     return markdown
 
@@ -29,9 +29,9 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     """Put the figures there."""
     styles = f"{'../' * page.url.count('/')}assets/figures"
     styled: set[str] = set()
-    for number, figure in enumerate(drawing.placed(page.file.content_string)):
+    for number, figure in enumerate(places.placed(page.file.content_string)):
         try:
-            drawn = drawing.html(figure, f"{figure.name}-{number + 1}")
+            drawn = drawing.html(figure)
         except RecordingError as error:
             raise PluginError(f"{page.file.src_uri}: {figure.line}: {error}") from None
         for name in (figure.name, "figure"):  # in this order, since each goes in front

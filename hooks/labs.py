@@ -4,11 +4,16 @@ On a site without a cluster it says what to type instead.
 """
 
 import re
-from pathlib import Path, PurePosixPath
+import sys
+from pathlib import Path
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
+
+from live.namespaces import has_lab  # noqa: E402
 
 _LEAD = re.compile(r'<p class="lead">.*?</p>', re.DOTALL)
 _BAR = """
@@ -22,7 +27,10 @@ on your machine: there this button starts the lab. Where a cluster runs already,
 
 def on_page_content(html: str, page: Page, **_: object) -> str:
     """Put the button below the symptom."""
-    path = PurePosixPath(page.file.src_uri)
-    if path.parent != PurePosixPath("labs") or not (ROOT / "labs" / f"{path.stem}.yaml").exists():
+    file = Path(str(page.file.abs_src_path))
+    if not has_lab(file):
         return html
-    return _LEAD.sub(lambda lead: lead[0] + _BAR.format(name=path.stem), html, count=1)
+    with_bar, number = _LEAD.subn(lambda lead: lead[0] + _BAR.format(name=file.stem), html, count=1)
+    if not number:
+        raise PluginError(f'docs/{page.file.src_uri}: a lab\'s symptom stands in <p class="lead" markdown>')
+    return with_bar

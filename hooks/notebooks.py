@@ -49,6 +49,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **__: obje
     if "recorded" not in notebook.metadata:
         name = Path(page.file.src_uri).stem
         raise PluginError(f"docs/{page.file.src_uri} was not executed yet: ./dev notebooks -- {name}")
+    try:
+        stored.check_shown(notebook, f"docs/{page.file.src_uri}")
+    except stored.NotShownError as error:
+        raise PluginError(str(error)) from None
     page.meta.update({name: notebook.metadata[name] for name in ("title", "description")})
     _offer(page, page.file.src_uri.removesuffix(".ipynb"), notebook)
     vars(page).pop("render", None)  # the plugin's

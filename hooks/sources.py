@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from email.utils import format_datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -20,9 +20,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
 from claims.find import MARK, REFERENCE  # noqa: E402
+from figures import places  # noqa: E402
 from hooks import dates  # noqa: E402
+from notebooks.from_page import COMMENT  # noqa: E402
 
 _PICTURE = re.compile(r'^--8<-- "(.*\.svg)"$', re.MULTILINE)
+
 
 _sections: dict[str, list[Page]] = {}
 
@@ -55,11 +58,15 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def source(text: str, path: str) -> str:
-    """A page's Markdown for readers elsewhere: without front matter, its marks and pictures as links."""
+    """A page's Markdown for readers elsewhere: without front matter and comments, its marks, pictures and figures
+    as links.
+    """
     top = "../" * path.count("/")
     markdown, _ = get_data(text)
     for mark in (MARK, REFERENCE):
         markdown = mark.sub(rf"[✓]({top}proofs/#\1)", markdown)
+    name = PurePosixPath(path).stem
+    markdown = places.linked(COMMENT.sub("", markdown), "./" if name == "index" else f"{name}/")
     return _PICTURE.sub(rf"![]({top}\1)", markdown)
 
 

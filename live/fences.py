@@ -1,11 +1,19 @@
 """Finds the fences of a page by the very code that renders them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from markdown import Markdown
 from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[import-untyped]
+
+RUNNABLE = ("python", "yaml", "console")
+"""Languages that are run."""
+
+
+def is_run(language: str, settings: Mapping[str, str]) -> bool:
+    """Whether the tests run a fence, and readers can: a language that is run, and not marked `test="skip"`."""
+    return language in RUNNABLE and "test" not in settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,11 @@ class Rendered:
     """The language, '' if there is none."""
     settings: dict[str, str]
     """The attributes."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the tests run it."""
+        return is_run(self.language, self.settings)
 
 
 class _Recorder(SuperFencesBlockPreprocessor):  # type: ignore[misc]  # pymdownx has no types

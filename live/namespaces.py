@@ -27,6 +27,11 @@ def made_by(file: Path) -> set[str]:
     return {"-".join(filter(None, found)) for found in _MADE.findall(text)}
 
 
+def has_lab(page: Path) -> bool:
+    """Whether a Markdown file is the page of a lab, whose namespace `throwaway lab` makes."""
+    return page.parent == ROOT / "docs/labs" and (ROOT / "labs" / f"{page.stem}.yaml").exists()
+
+
 def makers() -> list[Path]:
     """All pages, notebooks and programs."""
     docs = ROOT / "docs"

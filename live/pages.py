@@ -178,11 +178,6 @@ def page_at(path: str) -> Path | None:
     return known.get(path)
 
 
-def has_lab(page: Path) -> bool:
-    """Whether a Markdown file is the page of a lab."""
-    return page.parent == DOCS / "labs" and (ROOT / "labs" / f"{page.stem}.yaml").exists()
-
-
 def _address(file: Path) -> str:
     place = file.relative_to(DOCS).with_suffix("")
     parts = place.parts[:-1] if place.name == "index" else place.parts

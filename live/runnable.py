@@ -2,13 +2,9 @@
 
 import re
 
-_FENCE = re.compile(
-    r"^(?P<start>[ ]*(?P<ticks>`{3,}|~{3,})) *"
-    r"(?:\{ *\.(?P<language>python|yaml|console)\b(?P<attributes>[^}\n]*)\}"
-    r"|(?P<word>python|yaml|console)\b(?P<title>[^`\n]*))$",
-    re.MULTILINE,
-)
-_MODE = re.compile(r'\bmode="(\w+)"')
+from live.fences import Rendered, rendered
+
+_OPENING = re.compile(r"(?P<start>\s*(?:`{3,}|~{3,})) *(?:\{ *\.\w+(?P<attributes>.*)\}|\w+(?P<title>.*))")
 
 
 def marked(markdown: str) -> str:
@@ -16,14 +12,16 @@ def marked(markdown: str) -> str:
 
     A fence that the tests do not run (`test="skip"`) is none; nor is YAML without a name to be saved by.
     """
-    return _FENCE.sub(_with_classes, markdown)
+    lines = markdown.split("\n")
+    for fence in rendered(lines):
+        if fence.is_run and not fence.quoted and (fence.language != "yaml" or "title" in fence.settings):
+            lines[fence.start] = _with_classes(lines[fence.start], fence)
+    return "\n".join(lines)
 
 
-def _with_classes(fence: re.Match[str]) -> str:
-    language = fence["language"] or fence["word"]
-    attributes = (fence["attributes"] or fence["title"] or "").rstrip()
-    if 'test="skip"' in attributes or (language == "yaml" and "title=" not in attributes):
-        return fence[0]
-    mode = _MODE.search(attributes)
-    classes = " .run" + (f" .mode-{mode[1]}" if mode else "")
-    return f"{fence['start']} {{ .{language}{classes}{attributes} }}"
+def _with_classes(line: str, fence: Rendered) -> str:
+    opening = _OPENING.fullmatch(line)
+    assert opening, line  # the renderer takes no other
+    attributes = (opening["attributes"] or opening["title"] or "").rstrip()
+    classes = " .run" + (f" .mode-{fence.settings['mode']}" if "mode" in fence.settings else "")
+    return f"{opening['start']} {{ .{fence.language}{classes}{attributes} }}"

@@ -24,7 +24,8 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from live.guard import Guard, NotShared
-from live.pages import Pages, has_lab, page_at
+from live.namespaces import has_lab
+from live.pages import Pages, page_at
 from live.site import Site
 from throwaway.errors import ThrowawayError
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from claims.find import MODES, claims_and_proofs
 from claims.find import pages as all_pages
+from cluster_mode import kubernetes_of
 from fences.find import find_fences
 from mutate import results
 from mutate.faults import FAULTS, Fault
@@ -91,8 +92,7 @@ class Check:
         self._outputs: Outputs = {}
         self._lock = Lock()
         self._begin = time.monotonic()
-        version = Cluster.find_or_fail(next(iter(clusters))).kubectl(["version", "-o", "json"])
-        self._kubernetes = version["serverVersion"]["gitVersion"]
+        self._kubernetes = kubernetes_of(Cluster.find_or_fail(next(iter(clusters))))
 
     def run(self) -> None:
         """Try all, and write the results; after each fault those that there are."""

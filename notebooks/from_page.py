@@ -10,12 +10,14 @@ from pathlib import PurePosixPath
 from nbformat import NotebookNode, v4
 
 from claims.find import MARK, REFERENCE
+from figures import places
 from live.fences import Rendered, rendered
 from live.shell import split
 
 PREPARATIONS = '''\
 # Commands stand in cells that begin with %%console. They share one bash:
 # what one of them sets, the next one knows.
+import contextlib
 import shlex
 import subprocess
 
@@ -28,9 +30,15 @@ _ASK_MODE = "throwaway exec worker1 -- curl -s http://127.0.0.1:10249/proxyMode"
 
 def _run(commands):
     """What commands print."""
-    _bash.stdin.write(f"eval {shlex.quote(commands)} </dev/null; echo; echo _end_\\n")
-    _bash.stdin.flush()
-    return "".join(iter(_bash.stdout.readline, "_end_\\n")).rstrip("\\n")
+    with contextlib.suppress(BrokenPipeError):
+        _bash.stdin.write(f"eval {shlex.quote(commands)} </dev/null; echo; echo _end_\\n")
+        _bash.stdin.flush()
+    lines = []
+    for line in iter(_bash.stdout.readline, "_end_\\n"):
+        if not line:
+            raise RuntimeError("bash has ended; run the first cell again")
+        lines.append(line)
+    return "".join(lines).rstrip("\\n")
 
 
 @register_cell_magic
@@ -43,6 +51,8 @@ def console(mode, commands):
 '''
 """The first cell of code."""
 
+COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
+"""What only writers of a page are told."""
 _CONTAINER = re.compile(r'(?P<indent> *)(?:!!!|\?\?\?\+?|===) *(?P<kind>\w*) *"(?P<title>.*)"\s*')
 _FIGURE = re.compile(r"^<figure.*?^</figure>\n", re.DOTALL | re.MULTILINE)
 _PREDICT = re.compile(r"^## Predict\b.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -57,10 +67,11 @@ _PLACE = re.compile(r"\s*\0(\d+)")
 def from_page(markdown: str, path: str, site: str) -> NotebookNode:
     """The notebook of a page; `path` is its file's in docs/, `site` the address of the site, if it has one."""
     lines = markdown.split("\n")
-    fences = [fence for fence in rendered(lines) if _is_run(fence)]
+    fences = [fence for fence in rendered(lines) if fence.is_run]
     for number, fence in reversed(list(enumerate(fences))):
         lines[fence.start : fence.end] = [f"{' ' * fence.indent}\0{number}"]
-    text = _FIGURE.sub("", _PREDICT.sub("", "\n".join(lines)))
+    text = places.linked("\n".join(lines), address("", path, site) if site else "")
+    text = COMMENT.sub("", _FIGURE.sub("", _PREDICT.sub("", text)))
     text = "\n".join(_flattened(text.split("\n")))
     source = markdown.split("\n")
     cells: list[NotebookNode] = []
@@ -82,11 +93,6 @@ def from_page(markdown: str, path: str, site: str) -> NotebookNode:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook: NotebookNode = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     return notebook
-
-
-def _is_run(fence: Rendered) -> bool:
-    """Whether a fence becomes a cell, as the tests run it."""
-    return fence.language in ("python", "yaml", "console") and "test" not in fence.settings
 
 
 def _cell(fence: Rendered, lines: list[str]) -> NotebookNode:

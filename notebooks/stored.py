@@ -13,6 +13,10 @@ VERSION = 4
 """The version of nbformat that is written, see https://nbformat.readthedocs.io/."""
 
 
+class NotShownError(Exception):
+    """A cell shows something that a page cannot. The message starts with its place."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """How outputs came about."""
@@ -61,6 +65,14 @@ def printed(cell: NotebookNode) -> list[str]:
     """The lines that a cell of code has printed."""
     text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     return text.rstrip("\n").split("\n") if text.strip() else []
+
+
+def check_shown(notebook: NotebookNode, what: str) -> None:
+    """Raise `NotShownError` where a cell ends in a value, whose words no page can show; `what` is the notebook."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in pictures(cell) if cell.cell_type == "code" else ():
+            if "image/svg+xml" not in output.data or "alt" not in output.metadata.get("image/svg+xml", {}):
+                raise NotShownError(f"{what}, cell {number}: show it by print() or show(figure, text)")
 
 
 def pictures(cell: NotebookNode) -> list[NotebookNode]:

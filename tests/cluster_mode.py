@@ -1,7 +1,12 @@
-"""In which mode a cluster's kube-proxy is."""
+"""What a cluster is: its Kubernetes, and the mode of its kube-proxy."""
 
 from throwaway import Cluster
 from throwaway.plan import PROXY_MODES, ProxyMode
+
+
+def kubernetes_of(cluster: Cluster) -> str:
+    """The version of Kubernetes that its API server says, as in `v1.37.2`."""
+    return str(cluster.kubectl(["version", "-o", "json"])["serverVersion"]["gitVersion"])
 
 
 def mode_of(cluster: Cluster) -> ProxyMode:

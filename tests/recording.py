@@ -11,7 +11,7 @@ import sharing
 from claims import results
 from claims.find import MODES, Proof, claims_and_proofs
 from claims.results import Result
-from cluster_mode import mode_of
+from cluster_mode import kubernetes_of, mode_of
 from fences.find import Fence
 from throwaway import Cluster
 
@@ -69,7 +69,7 @@ class Recorder:
         if not self._ran or hasattr(session.config, "workerinput"):
             return
         cluster = Cluster.of_shell()
-        kubernetes = cluster.kubectl(["version", "-o", "json"])["serverVersion"]["gitVersion"]
+        kubernetes = kubernetes_of(cluster)
         mode = mode_of(cluster)
         assert mode in MODES, mode
         when = f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"

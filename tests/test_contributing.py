@@ -17,7 +17,7 @@ import sharing
 from claims.find import ClaimError, claims_and_proofs
 from contribute.new_page import FOLDER, NewPageError, new_page, with_page
 from fences.find import find_fences
-from figures import drawing, recordings
+from figures import drawing, places, recordings
 from figures.recordings import Recording
 from live import namespaces
 from proofs.world import new_namespace
@@ -142,8 +142,8 @@ def test_the_guides_figure_is_recorded_and_drawn(clone: Path, throwaway_cluster:
     with new_namespace(f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}") as own:
         seen = module.record(throwaway_cluster, own)
     recordings.write("my-figure", {"nftables": Recording("v1.37.2", "nftables", "2026-01-02T03:04Z", own, seen)}, clone)
-    (placed,) = drawing.placed(GUIDE)
-    assert seen["address"] in drawing.html(placed, "my-figure-1", clone)
+    (placed,) = places.placed(GUIDE)
+    assert seen["address"] in drawing.html(placed, clone)
 
 
 def test_a_broken_link_fails_the_build_and_is_named_with_its_page(tmp_path: Path) -> None:

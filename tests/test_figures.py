@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes import config
 
-from figures import compare, drawing, recordings
+from figures import compare, drawing, places, recordings
 from figures.recordings import Recording, RecordingError
 from figures.scenarios import recorded, scenario
 from throwaway import Cluster
@@ -42,10 +42,10 @@ def test_a_recording_is_of_its_form_and_small_and_of_the_modes_that_matter(name:
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_has_a_script_and_a_page_and_can_be_drawn(name: str) -> None:
     pages = [page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md")]
-    placed = [figure for page in pages for figure in drawing.placed(page) if figure.name == name]
+    placed = [figure for page in pages for figure in places.placed(page) if figure.name == name]
     assert placed, "no page has it"
     for figure in placed:
-        drawn = drawing.html(figure, f"{name}-1")
+        drawn = drawing.html(figure)
         assert figure.caption in drawn
         assert "undefined" not in drawn and "NaN" not in drawn
 
@@ -98,8 +98,8 @@ def one(**seen: Any) -> dict[str, Recording]:
 
 def test_a_page_without_scripts_has_still_words_and_where_it_comes_from(figure: Path) -> None:
     recordings.write("a-b", one(says="</template> & so"), figure)
-    (placed,) = drawing.placed('Before.\n\n<a-b way="back">A <caption.</a-b>\n\nAfter <a-b>it</a-b>.\n')
-    drawn = drawing.html(placed, "a-b-1", figure)
+    (placed,) = places.placed('Before.\n\n<a-b way="back">A <caption.</a-b>\n\nAfter <a-b>it</a-b>.\n')
+    drawn = drawing.html(placed, figure)
     assert "<circle/>" in drawn
     assert "<li><p>back: &lt;/template&gt; &amp; so</p></li>" in drawn
     assert "A &lt;caption." in drawn and "Recorded on Kubernetes v1.37.2, on 26 November 2026." in drawn
@@ -119,7 +119,7 @@ def test_what_is_missing_of_a_figure_is_named(figure: Path, break_it: str, compl
     recordings.write("a-b", one(says="so"), figure)
     (figure / break_it).unlink()
     with pytest.raises(RecordingError, match=complaint):
-        drawing.html(drawing.placed("<a-b>So.</a-b>")[0], "a-b-1", figure)
+        drawing.html(places.placed("<a-b>So.</a-b>")[0], figure)
 
 
 def test_what_is_not_of_its_form_is_neither_written_nor_shown(figure: Path) -> None:
@@ -136,4 +136,4 @@ def test_a_script_that_fails_is_named(figure: Path) -> None:
     recordings.write("a-b", one(says="so"), figure)
     (figure / drawing.SCRIPTS / "a-b.js").write_text('figures.define("a-b", {});')
     with pytest.raises(RecordingError, match=r"docs/assets/figures/a-b.js: .*TypeError"):
-        drawing.html(drawing.placed("<a-b>So.</a-b>")[0], "a-b-1", figure)
+        drawing.html(places.placed("<a-b>So.</a-b>")[0], figure)

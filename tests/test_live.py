@@ -25,6 +25,7 @@ from websocket import WebSocketBadStatusException, create_connection
 
 from command_line import descendants
 from live import runnable, server, site
+from reading.node import NO_BROWSER
 from throwaway import Cluster
 
 TOKEN = "the-reader-has-it"
@@ -241,6 +242,7 @@ def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
         ),
         ('``` { .console test="skip" reason="why" }', '``` { .console test="skip" reason="why" }'),
         ("```mermaid", "```mermaid"),
+        ("````markdown\n```python\n```\n````\n```sh", "````markdown\n```python\n```\n````\n```sh"),
     ],
 )
 def test_what_the_tests_run_a_reader_can_run(fence: str, found: str) -> None:
@@ -275,7 +277,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     if not shutil.which("chromium"):
-        pytest.skip("there is no chromium; as root on Debian ./dev test installs it")
+        pytest.skip(NO_BROWSER)
     throwaway = [sys.executable, "-m", "throwaway"]
     subprocess.run([*throwaway, "up", "--new", f"--name={CLUSTER}", *OPTIONS], check=True)
     try:
@@ -286,8 +288,10 @@ def served() -> Iterator[Served]:
                 printed = (re.search(r"(http://\S+)/#token=(\S+)", line) for line in process.stdout)
                 found = next((match for match in printed if match), None)
                 assert found, "it ended before the site was ready"
+                expect.set_options(timeout=120_000)  # for all tests of this process, so it is taken back
                 yield Served(process, found[1], found[2])
             finally:
+                expect.set_options(timeout=5_000)
                 own = descendants(process.pid)
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
@@ -305,7 +309,6 @@ def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page()
         tab.set_default_timeout(120_000)
-        expect.set_options(timeout=120_000)
         tab.goto(f"{served.address}/labs/refused/#token={served.key}")
         said = tab.get_by_role("log", name="What throwaway lab says")
         tab.get_by_role("button", name="Start lab").press("Enter")
@@ -336,7 +339,6 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
         tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)
         tab.set_default_timeout(120_000)
-        expect.set_options(timeout=120_000)
 
         def block(number: int, text: str) -> None:
             """Go to a block by its keys, and replace its text."""

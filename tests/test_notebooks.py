@@ -1,12 +1,14 @@
 """Notebooks: what is stored comes from the code beside it, and holds on a cluster of today; pages as notebooks, too."""
 
 import copy
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
 from mkdocs.utils.meta import get_data
-from nbformat import NotebookNode
 
 import throwaway
 from fences.compare import fail_on_difference, reconcile
@@ -14,12 +16,12 @@ from fences.find import FenceError
 from fences.placeholders import Placeholders
 from live import namespaces
 from live.leftovers import Cluster
-from notebooks import stored
-from notebooks.execute import execute
-from notebooks.from_page import address, from_page
+
+if TYPE_CHECKING:  # nbformat takes more than a second, which all who collect tests would lose
+    from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(stored.FOLDER.glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 PAGE = ROOT / "docs/kubernetes/resources/services.md"
 """The page that is executed as a notebook."""
 COLUMNS = 88
@@ -33,11 +35,13 @@ def name(file: Path) -> str:
 
 def marks(file: Path) -> list[pytest.MarkDecorator]:
     """`once: true` in its metadata says that kube-proxy's mode does not matter."""
-    return [pytest.mark.once] if stored.read(file).metadata.get("once") else []
+    return [pytest.mark.once] if json.loads(file.read_text("utf-8"))["metadata"].get("once") else []
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=name)
 def test_the_stored_outputs_are_those_of_the_stored_code(file: Path) -> None:
+    from notebooks import stored
+
     notebook = stored.read(file)
     assert stored.recorded(notebook).digest == stored.digest(notebook), (
         f"{name(file)}: code or outputs were changed since it was executed: ./dev notebooks -- {file.stem}"
@@ -46,13 +50,37 @@ def test_the_stored_outputs_are_those_of_the_stored_code(file: Path) -> None:
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=name)
 def test_code_fits_on_the_page_and_plots_are_told_in_words(file: Path) -> None:
-    for cell in stored.code(stored.read(file)):
+    from notebooks import stored
+
+    notebook = stored.read(file)
+    stored.check_shown(notebook, name(file))
+    for cell in stored.code(notebook):
         assert max(map(len, cell.source.splitlines())) <= COLUMNS, cell.source
         for picture in stored.pictures(cell):
             assert len(picture.metadata["image/svg+xml"]["alt"].split()) > 10
 
 
+def test_what_a_page_cannot_show_is_named() -> None:
+    from nbformat import v4
+
+    from notebooks import stored
+
+    outputs = [v4.new_output("execute_result", {"text/plain": "2"})]
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# X"), v4.new_code_cell("1 + 1", outputs=outputs)])
+    with pytest.raises(stored.NotShownError, match=r"^x\.ipynb, cell 2: show it by print\(\)"):
+        stored.check_shown(notebook, "x.ipynb")
+
+
+def test_a_notebook_that_there_is_not_is_named_in_one_line() -> None:
+    command = [sys.executable, "-m", "notebooks", "no-such"]
+    done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "tests"}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("there is no notebook no-such; there are ")
+
+
 def test_a_change_of_code_or_output_is_noticed() -> None:
+    from notebooks import stored
+
     notebook = stored.read(NOTEBOOKS[0])
     before = stored.digest(notebook)
     notebook.cells[0].source += " More words."
@@ -68,14 +96,18 @@ def test_a_change_of_code_or_output_is_noticed() -> None:
 @pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
 @pytest.mark.parametrize("file", [pytest.param(each, id=name(each), marks=marks(each)) for each in NOTEBOOKS])
 def test_a_notebook_shows_the_same_today(file: Path, throwaway_cluster: throwaway.Cluster, tmp_path: Path) -> None:
+    from notebooks import stored
+
     run_and_compare(file, stored.read(file), throwaway_cluster, tmp_path)
 
 
-def run_and_compare(file: Path, notebook: NotebookNode, on: throwaway.Cluster, folder: Path) -> None:
+def run_and_compare(file: Path, notebook: "NotebookNode", on: throwaway.Cluster, folder: Path) -> None:
     """Execute a notebook, or a page as a notebook; fail where it shows something else than before, or leaves something.
 
     `folder` is an empty one.
     """
+    from notebooks.execute import execute
+
     cluster = Cluster(on.kubeconfig, folder, namespaces.of_others(file))
     before = cluster.at_rest()
     (work := folder / "work").mkdir()
@@ -90,12 +122,14 @@ def run_and_compare(file: Path, notebook: NotebookNode, on: throwaway.Cluster, f
         assert not cluster.restore(before)
 
 
-def compare(what: str, old: NotebookNode, new: NotebookNode) -> None:
+def compare(what: str, old: "NotebookNode", new: "NotebookNode") -> None:
     """Raise `FenceError` where a cell shows something else than is stored.
 
     Addresses and the like may vary, as on pages; so may all that is printed by a cell with the tag `varies`. The
     `assert`s in it say what must hold. Plots have to be there.
     """
+    from notebooks import stored
+
     placeholders = Placeholders()
     for number, (before, now) in enumerate(zip(stored.code(old), stored.code(new), strict=True), start=1):
         place = f"{what}, cell {number} of code"
@@ -107,13 +141,19 @@ def compare(what: str, old: NotebookNode, new: NotebookNode) -> None:
         fail_on_difference("it shows something else (- stored, + now)", place, 1, expected, lines)
 
 
-def notebook_of(page: Path, site: str = "") -> NotebookNode:
+def notebook_of(page: Path, site: str = "") -> "NotebookNode":
     """The notebook of a page, as the site offers it."""
+    from notebooks.from_page import from_page
+
     markdown, _ = get_data(page.read_text("utf-8"))
     return from_page(markdown, str(page.relative_to(ROOT / "docs")), site)
 
 
 def test_the_site_offers_each_page_of_snippets_as_a_notebook(built_site: Path) -> None:
+    import nbformat
+
+    from notebooks import stored
+
     for page in (ROOT / "docs").rglob("*.md"):
         file = (built_site / page.relative_to(ROOT / "docs")).with_suffix(".ipynb")
         names = namespaces.made_by(page)
@@ -126,6 +166,9 @@ def test_the_site_offers_each_page_of_snippets_as_a_notebook(built_site: Path) -
 
 
 def test_a_page_becomes_cells_with_the_outputs_it_shows() -> None:
+    from notebooks import stored
+    from notebooks.from_page import from_page
+
     page = """# Page
 
 <p class="lead" markdown>
@@ -151,6 +194,9 @@ print(1)
 kind: X
 ```
 
+<a-figure way="back">What it shows.</a-figure>
+
+<!-- written by a test -->
 ``` { .console test="skip" reason="no" }
 $ false
 ```
@@ -163,7 +209,16 @@ $ false
     assert tab.source == "**nftables**\n\nSo:"
     assert (console.source, stored.printed(console)) == ("%%console nftables\necho a \\\nb", ["a b"])
     assert yaml.source == "%%writefile a.yaml\nkind: X"
-    assert rest.source == "```\n$ false\n```"
+    figure = "[Figure](https://x.org/a/b/#a-figure-1): What it shows."
+    assert rest.source == f"{figure}\n\n```\n$ false\n```"
+
+
+def test_a_downloaded_notebook_says_so_when_its_bash_has_ended() -> None:
+    from notebooks.from_page import PREPARATIONS
+
+    code = f"{PREPARATIONS}\nget_ipython().run_cell_magic('console', '', 'exit 3')"
+    done = subprocess.run([sys.executable, "-m", "IPython", "-c", code], capture_output=True, text=True, timeout=120)
+    assert "bash has ended; run the first cell again" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -178,6 +233,8 @@ $ false
     ],
 )
 def test_links_of_a_page_lead_to_the_site(link: str, leads_to: str) -> None:
+    from notebooks.from_page import address
+
     assert address(link, "a/b.md", "https://x.org/") == f"https://x.org/{leads_to}"
 
 
@@ -186,6 +243,8 @@ def test_links_of_a_page_lead_to_the_site(link: str, leads_to: str) -> None:
 @pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
 @pytest.mark.xdist_group(name(PAGE))  # not while the page itself is run, which has the same namespace
 def test_a_page_runs_as_a_notebook(throwaway_cluster: throwaway.Cluster, tmp_path: Path) -> None:
+    from notebooks import stored
+
     notebook = notebook_of(PAGE)
     for cell in stored.code(notebook):
         if cell.source.startswith("%%writefile"):

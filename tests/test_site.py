@@ -96,11 +96,13 @@ def test_a_page_that_is_gone_has_to_lead_somewhere() -> None:
 
 
 def test_markdown_for_readers_elsewhere_has_its_marks_as_links() -> None:
-    text = (
-        '---\ntitle: x\n---\n\n# X\n\n--8<-- "assets/x.svg"\n\nIt holds [✓](proof:a-b). So does that [✓](claim:c-d).\n'
-    )
+    head = '---\ntitle: x\n---\n\n<!-- by a test -->\n# X\n\n--8<-- "assets/x.svg"\n\n<a-b c="d">Shown.</a-b>\n\n'
+    text = f"{head}It holds [✓](proof:a-b). So does that [✓](claim:c-d).\n"
     links = "It holds [✓](../proofs/#a-b). So does that [✓](../proofs/#c-d)."
-    assert sources.source(text, "folder/x.md").strip() == f"# X\n\n![](../assets/x.svg)\n\n{links}"
+    assert (
+        sources.source(text, "folder/x.md").strip()
+        == f"# X\n\n![](../assets/x.svg)\n\n[Figure](x/#a-b-1): Shown.\n\n{links}"
+    )
 
 
 def test_links_of_the_offline_copy_lead_to_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,5 @@
       ask(element.localName);
     }
   };
-  if (window.document$) window.document$.subscribe(askForAll);
-  else askForAll();
+  window.document$.subscribe(askForAll);
 }

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from cluster_mode import mode_of
+from cluster_mode import kubernetes_of, mode_of
 from figures.recordings import Recording
 from live import namespaces
 from proofs.world import new_namespace
@@ -40,7 +40,7 @@ def recorded(name: str, cluster: Cluster, namespace: str = "") -> Recording:
 
     Without a name the namespace has one that no other has, as proofs do which share a cluster.
     """
-    kubernetes = cluster.kubectl(["version", "-o", "json"])["serverVersion"]["gitVersion"]
+    kubernetes = kubernetes_of(cluster)
     with new_namespace(namespace or f"{namespaces.PROOFS}{uuid.uuid4().hex[:8]}") as own:
         seen = scenario(name).record(cluster, own)
         return Recording(kubernetes, mode_of(cluster), f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}", own, seen)

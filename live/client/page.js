@@ -228,6 +228,7 @@ function open() {
   page?.leave();
   page = null;
   const blocks = [...document.querySelectorAll(".md-content .highlight.run")];
-  page = blocks.length ? new Page(location.pathname, blocks, document.querySelector(".lab-bar")) : null;
+  const lab = document.querySelector(".lab-bar");
+  page = blocks.length || lab ? new Page(location.pathname, blocks, lab) : null;
 }
 window.document$.subscribe(open);

@@ -11,11 +11,10 @@ from mkdocs.utils.meta import get_data
 from pytest_examples import CodeExample
 
 from claims.find import MODES
-from live.fences import rendered
+from live.fences import RUNNABLE, is_run, rendered
 from throwaway.capabilities import check_names
 from throwaway.errors import ThrowawayError
 
-RUNNABLE = ("python", "yaml", "console")
 _PICTURES = ("mermaid",)
 _SHOWN_BY_MATERIAL = {"title", "linenums", "hl_lines", "title_mode"}
 _LOOKS_LIKE_A_FENCE = re.compile(r"[>\s]*(`{3,}|~{3,})[^`]*")
@@ -52,8 +51,8 @@ class Fence(CodeExample):
 
     @property
     def is_run(self) -> bool:
-        """Whether the tests run it: a language that is run, and not marked `test="skip"`."""
-        return self.language in RUNNABLE and "test" not in self.settings
+        """Whether the tests run it."""
+        return is_run(self.language, self.settings)
 
     def why_not_run(self, proxy_mode: str) -> str:
         """Why the tests do not run it on a cluster whose kube-proxy is in this mode; "" if they do."""

@@ -44,7 +44,8 @@ class PodShell:
     def run(self, command: str) -> str:
         """Run a command in a shell of its own, as `sh -c` does; returns what it prints, both streams.
 
-        Raises `ConnectionError` where the connection ends before the command does.
+        Raises `ConnectionError` where the connection ends before the command does, and `AssertionError` where the
+        command does not end in time; then the shell is closed.
         """
         end = uuid.uuid4().hex
         deadline = time.monotonic() + SECONDS
@@ -54,7 +55,9 @@ class PodShell:
             while not printed.endswith(end):
                 if not self._connection.is_open():
                     raise ConnectionError("it was closed")
-                assert time.monotonic() < deadline, f"not ended within {SECONDS:.0f} s in Pod {self._pod}: {command}"
+                if time.monotonic() > deadline:
+                    self.close()  # the command still runs in it: nobody is to be given what that prints
+                    raise AssertionError(f"not ended within {SECONDS:.0f} s in Pod {self._pod}: {command}")
                 printed += self._connection.read_stdout(timeout=1)
         except (OSError, WebSocketException) as error:
             raise ConnectionError(f"the shell in Pod {self._pod} has ended: {error}; it said {printed!r}") from error

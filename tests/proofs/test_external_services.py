@@ -1,6 +1,5 @@
 """Proofs of docs/kubernetes/resources/external-services.md."""
 
-import datetime
 import socket
 import ssl
 import subprocess
@@ -13,12 +12,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kubernetes import client
 
 from proofs import proof
+from proofs.certificates import certificate
 from proofs.world import POD_PORT, SERVICE_NAME, World, answers, outside, wait_for
 from throwaway import CommandFailedError
 
@@ -46,14 +43,14 @@ class Outside(ThreadingHTTPServer):
 
     def be_certified(self, folder: Path) -> str:
         """Speak TLS from now on, with a certificate for the site alone; returns the certificate."""
-        certificate, key = certify(self.site)
+        own, key = certificate(x509.DNSName(self.site))
         file = folder / "server.pem"
-        file.write_text(key + certificate)
+        file.write_text(key + own)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         context.sni_callback = lambda _socket, name, _context: self.shaken_hands_for.append(name)
         self.socket = context.wrap_socket(self.socket, server_side=True)
-        return certificate
+        return own
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -85,27 +82,6 @@ def server_outside(site: str = "") -> Iterator[Outside]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
-
-
-def certify(host: str) -> tuple[str, str]:
-    """A certificate for a host, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "site")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    return certificate.public_bytes(pem).decode(), secret.decode()
 
 
 def change_slice(world: World, name: str, **fields: Any) -> None:

@@ -14,10 +14,9 @@ from reading.serve import serving
 def site(built_site: Path) -> Iterator[str]:
     """The address at which the built site is served."""
     if not node.chromium():
-        reason = "there is no chromium; as root on Debian ./dev test installs it"
         if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(node.NO_BROWSER)
+        pytest.skip(node.NO_BROWSER)
     node.install()
     with serving(built_site) as address:
         yield address

@@ -4,17 +4,26 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from live import node
 
 FOLDER = Path(__file__).parent
+NO_BROWSER = "there is no chromium; as root on Debian ./dev test installs it"
 
 
 def install() -> None:
     """Install the packages, unless those of the lock file are there already."""
     node.install(FOLDER, FOLDER)
+
+
+def need_browser() -> None:
+    """End this program with one line where there is no browser, else install the packages."""
+    if not chromium():
+        sys.exit(NO_BROWSER)
+    install()
 
 
 def run(script: str, *arguments: str) -> list[Any]:

@@ -82,6 +82,28 @@ try {
     );
   }
 
+  // One of the page's scripts is blocked: the search works all the same, and so do the others. Without the theme's own
+  // script the page still answers.
+  const blocked = async (pattern, act) => {
+    const other = await browser.newPage();
+    other.setDefaultTimeout(120_000);
+    await other.setRequestInterception(true);
+    other.on("request", (request) => (pattern.test(request.url()) ? request.abort() : request.continue()));
+    await other.goto(url, { waitUntil: "load" });
+    await other.evaluate(() => window.scripted);
+    const found = await act(other);
+    await other.close();
+    return found;
+  };
+  done.searchWithoutQuizScript = await blocked(/\/assets\/quiz\.js/, async (other) => {
+    await other.focus("[data-md-component=search-query]");
+    await other.keyboard.type("nodeport");
+    return Boolean(await other.waitForSelector(".md-search-result__item a", patience));
+  });
+  done.opensWithoutTheme = await blocked(/\/javascripts\/bundle\./, (other) =>
+    other.evaluate(() => new Promise((opened) => window.document$.subscribe(() => setTimeout(() => opened(true))))),
+  );
+
   // On paper.
   await page.setViewport({ width: 1280, height: 800 });
   await page.goto(url, { waitUntil: "load" });

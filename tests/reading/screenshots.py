@@ -59,13 +59,13 @@ def compare(before: Path, after: Path, changes: Path) -> Iterator[tuple[str, flo
 def main() -> None:
     """Take them, and compare them with those of an older site; writes what differs into changes.md."""
     site, folder, *older = map(Path, sys.argv[1:])
-    node.install()
+    node.need_browser()
     take(site, folder)
-    if not older:
-        print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
-        return
-    take(older[0], folder / "before")
-    text = report(compare(folder / "before", folder, folder / "changes"), len(list(folder.glob("*.png"))))
+    number = len(list(folder.glob("*.png")))
+    text = f"{number} pictures of the site, in {folder.name}/. There is no older site to compare them with.\n"
+    if older:
+        take(older[0], folder / "before")
+        text = report(compare(folder / "before", folder, folder / "changes"), number)
     (folder / "changes.md").write_text(text)
     print(text)
 

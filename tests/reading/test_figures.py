@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from figures import drawing, recordings
+from figures import places, recordings
 from reading import node
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,28 +15,20 @@ SMALLEST_LETTERS = 10
 pytestmark = pytest.mark.xdist_group("browser")
 
 
-def _places() -> dict[str, str]:
-    """Where each figure is first, by its name: a page's path, and the figure's id."""
-    found: dict[str, str] = {}
-    for page in sorted(DOCS.rglob("*.md")):
-        for number, figure in enumerate(drawing.placed(page.read_text("utf-8"))):
-            path = f"{page.relative_to(DOCS).with_suffix('')}/#{figure.name}-{number + 1}"
-            found.setdefault(figure.name, path)
-    return found
-
-
-PLACES = _places()
-
-
 @pytest.fixture(scope="module")
 def used(site: str) -> dict[str, Any]:
-    """What came of using the figures, by their places."""
-    return {done["place"]: done for done in node.run("figures.mjs", node.chromium(), site, *PLACES.values())}
+    """What came of using each figure where it is first, by its name."""
+    found: dict[str, str] = {}
+    for page in sorted(DOCS.rglob("*.md")):
+        for figure in places.placed(page.read_text("utf-8")):
+            found.setdefault(figure.name, f"{page.relative_to(DOCS).with_suffix('')}/#{figure.identifier}")
+    done = {each["place"]: each for each in node.run("figures.mjs", node.chromium(), site, *found.values())}
+    return {name: done[place] for name, place in found.items()}
 
 
 @pytest.fixture(params=recordings.names())
 def done(request: pytest.FixtureRequest, used: dict[str, Any]) -> Any:
-    return used[PLACES[request.param]]
+    return used[request.param]
 
 
 def test_a_reader_predicts_first_then_goes_through_all_steps_by_keyboard(done: Any) -> None:

@@ -93,6 +93,10 @@ def test_the_index_of_the_search_is_fetched_once_and_not_before_it_is_wanted(don
     assert (done["indexBeforeSearch"], done["indexForSearch"]) == (0, 1)
 
 
+def test_a_script_that_is_blocked_keeps_nothing_else_from_working(done: Any) -> None:
+    assert done["searchWithoutQuizScript"] and done["opensWithoutTheme"]
+
+
 def test_the_copy_button_leaves_prompts_and_output_out(done: Any) -> None:
     lines = [line for line in done["inBlock"].splitlines() if line]
     commands = [re.sub(r"^[$>] ", "", line) for line in lines if line.startswith(("$ ", "> "))]

@@ -37,6 +37,8 @@ _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 _HINT = re.compile(r'^\?\?\? hint ".*"\n+((?:    .*\n|\n)+)', re.MULTILINE)
 _MARK = re.compile(r" \[✓\]\([^)]*\)")
 _LINK = re.compile(r"\[([^]]+)\]\([^)]*\)")
+_EMPHASIS = re.compile(r"(`+|\*\*|\*)(?=\S)(.+?)(?<=\S)\1")
+"""Code, bold and italic type."""
 
 
 class NotMendedError(ThrowawayError):
@@ -88,7 +90,7 @@ class Lab:
     @property
     def hints(self) -> list[str]:
         """Its page's hints, as plain text."""
-        texts = [_LINK.sub(r"\1", _MARK.sub("", hint)) for hint in _HINT.findall(self._page)]
+        texts = [_EMPHASIS.sub(r"\2", _LINK.sub(r"\1", _MARK.sub("", hint))) for hint in _HINT.findall(self._page)]
         return ["\n".join(line.removeprefix("    ") for line in text.strip().splitlines()) for text in texts]
 
     @cached_property

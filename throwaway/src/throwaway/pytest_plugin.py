@@ -27,6 +27,7 @@ _OPTIONS = (
 """Options that take a value: name, the environment variable that has it otherwise, help."""
 
 _FULFILLED = pytest.StashKey[set[str]]()
+"""The capabilities that this run's cluster was found to have: each is asked for once."""
 """The needs of tests that were found fulfilled in this session."""
 _MARKER = (
     "needs_capability(*names, nodes=1): skip the test, and say why, where the throwaway cluster lacks one of these"
