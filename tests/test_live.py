@@ -246,7 +246,9 @@ def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
     ],
 )
 def test_what_the_tests_run_a_reader_can_run(fence: str, found: str) -> None:
-    assert runnable.marked(f"Text.\n\n{fence}\n`.python`\n```\n") == f"Text.\n\n{found}\n`.python`\n```\n"
+    space = " " * (len(fence) - len(fence.lstrip()))
+    rest = f"\n{space}`.python`\n{space}```\n"
+    assert runnable.marked(f"Text.\n\n{fence}{rest}") == f"Text.\n\n{found}{rest}"
 
 
 def test_it_listens_on_loopback_alone(live: Live) -> None:
