@@ -533,7 +533,7 @@ FAULTS = (
             "troubleshooting-target-port",
             "nodeport-target-port-default",
         ),
-        unaffected=("services-dns-names",),
+        unaffected=("clusterip-default-type",),
     ),
     Fault(
         "another-default-type",
