@@ -33,7 +33,6 @@ REASONS = {
     ("headless-statefulset-sets-both", "`serviceName`"): "the snippet has its value, the Service's name",
     ("headless-deployment-pods", "`hostname`"): "the proof's Pod has none",
     ("headless-deployment-pods", "`10-244-1-5.db`"): "an example of a name; the proof asks by another one",
-    ("headless-client-tries-the-next", "`curl`"): "the proof calls it by a function of another module",
     ("loadbalancer-keeps-underneath", "three"): "the proof names the three entrances one by one",
     ("loadbalancer-several-ports", "TCP"): "the default of a port's protocol, which the proof leaves as it is",
     ("nodeport-localhost-gate", "1.37"): "the release of the cluster, which no proof chooses",

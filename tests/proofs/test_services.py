@@ -3,6 +3,8 @@
 from itertools import permutations
 from typing import Any
 
+from kubernetes import client
+
 from proofs import proof
 from proofs.world import AGNHOST, POD_PORT, World, wait_for
 
@@ -46,11 +48,16 @@ def test_an_external_name_has_no_address(world: World) -> None:
 
 
 @proof(
+    "services-any-type-to-any",
     "services-type-to-type",
-    control="A change would be refused, an address or port be another one, or be there where the type has none.",
+    control="A change would be refused, an address or port be another one, or be there where the type has none. What"
+    " was given back would be refused to others, as what a Service has is.",
 )
 def test_each_type_can_become_each_other(world: World) -> None:
-    """Makes a Service of each type, changes nothing but the type, to each of the others, and compares what it has."""
+    """Makes a Service of each type, changes nothing but the type, to each of the others, and compares what it has.
+
+    Then asks for its first address and port for another Service.
+    """
     has_address, has_port = {"ClusterIP", "NodePort", "LoadBalancer"}, {"NodePort", "LoadBalancer"}
     for before, after in permutations(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"), 2):
         name = f"{before}-{after}".lower()
@@ -63,7 +70,32 @@ def test_each_type_can_become_each_other(world: World) -> None:
             assert (bool(was), bool(then)) == (before in own, after in own), f"{before} to {after}"
             assert was == then or not {before, after} <= own, f"{before} to {after} keeps what both have"
         assert changed.type == after
+        port = {"port": 80, "nodePort": made.ports[0].node_port}
+        for own, asked_for in (
+            (has_address, {"clusterIP": made.cluster_ip}),
+            (has_port, {"type": "NodePort", "ports": [port]}),
+        ):
+            if {before, after} <= own:
+                assert not _is_free(world, asked_for), f"{before} to {after}"
+            elif before in own:
+                _wait_until_free(world, asked_for)
         world.core.delete_namespaced_service(name, world.namespace)
+
+
+def _wait_until_free(world: World, wanted: dict[str, Any]) -> None:
+    # Mostly it is so at once. Seldom a controller, which saw the Service as it was, takes the address for it once more.
+    wait_for(lambda: _is_free(world, wanted), f"{wanted} is free", 150)
+
+
+def _is_free(world: World, wanted: dict[str, Any]) -> bool:
+    """Whether another Service is given what it asks for; it is deleted again."""
+    try:
+        world.service("another", **wanted)
+    except client.ApiException as refused:
+        assert "already allocated" in str(refused.body), refused.body
+        return False
+    world.core.delete_namespaced_service("another", world.namespace)
+    return True
 
 
 @proof("services-target-port-defaults", control="The Pod would not be reached, as by a Service with another `port`.")

@@ -1,5 +1,6 @@
 """Proofs of docs/kubernetes/resources/services-headless.md."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from kubernetes import client
@@ -182,17 +183,31 @@ def test_the_order_of_the_addresses_changes(world: World) -> None:
 
 @proof(
     "headless-own-network",
-    control="A client would meet both Pods; by chance all of 20 connections meet the same one in 2 of 2**20 cases.",
+    control="A client would meet both Pods, and the nearer address would not always come first; by chance each of them"
+    " does so all of 20 times once in 2**20 cases.",
 )
 def test_a_client_of_glibc_prefers_a_pod_of_its_own_node(world: World) -> None:
-    """Starts a Pod and a client on each of two Nodes; each client asks a headless Service 20 times by curl."""
+    """Starts a Pod and a client on each of two Nodes; 20 times each client looks up a headless Service, and asks it.
+
+    Then writes a slice of two addresses of a client's network, which share 31 and 25 bits with its own, and one of
+    another network; reads 20 times which of them curl tries first.
+    """
     nodes = ("worker1", "worker2")
     pods = {node: world.pods(f"echo-{node}", node=node, labels={"app": "echo"})[0] for node in nodes}
     headless(world)
     known(world, "echo", 2)
     for node, pod in pods.items():
         asking = world.toolbox(node)
-        assert world.ask(f"http://echo:{POD_PORT}/hostname", 20, asking.name) == [pod.name] * 20
+        url = f"http://echo:{POD_PORT}/hostname"
+        assert [world.ask(url, 1, asking.name)[0] for _ in range(20)] == [pod.name] * 20
+    headless(world, "db", selector=None)
+    own = ip_address(world.toolbox("worker1").address)
+    near, far = str(ip_address(int(own) ^ 1)), str(ip_address(int(own) ^ 64))
+    world.endpoint_slice("db", 5432, near, far, "192.0.2.1")
+    known(world, "db", 3)
+    first = "curl -sv --max-time 1 http://db:5432/ 2>&1 | grep -m 1 -o 'Trying [0-9.]*'"
+    told = world.run(f"for i in $(seq 20); do {first} & done; wait", world.toolbox("worker1").name)
+    assert told.splitlines() == [f"Trying {near}"] * 20
 
 
 @proof(
@@ -200,17 +215,23 @@ def test_a_client_of_glibc_prefers_a_pod_of_its_own_node(world: World) -> None:
     control="Some connections by the headless Service would fail, as they do by the one with an address.",
 )
 def test_a_client_can_try_the_next_address(world: World) -> None:
-    """Makes two Services for one address that answers and one that refuses, one headless; asks both by curl."""
-    (pod,) = world.pods()
+    """Makes two Services for one address that answers and one that refuses, one headless; asks both by curl.
+
+    Reads what curl says of each connection: some were refused first. The client is on another Node than the Pod.
+    """
+    (pod,) = world.pods(node="worker1")
+    asking = world.toolbox("worker2").name  # so neither address is of its own network, which it would try first
     dead = world.nodes["worker1"]  # where nobody listens at this port
     headless(world, selector=None, ports=[{"port": POD_PORT}])
     world.service("other", selector=None, ports=[{"port": POD_PORT}])
     for name in ("echo", "other"):
         world.endpoint_slice(name, POD_PORT, pod.address, dead)
     known(world, "echo", 2)
-    wait_for(lambda: set(world.ask(f"http://other:{POD_PORT}/hostname", 20)) == {pod.name, ""}, "some fail")
-    url = f"http://echo:{POD_PORT}/hostname"
-    assert [world.ask(url)[0] for _ in range(30)] == [pod.name] * 30, "each looks up the addresses, in another order"
+    wait_for(lambda: set(world.ask(f"http://other:{POD_PORT}/hostname", 20, asking)) == {pod.name, ""}, "some fail")
+    curl = f"curl -sv --stderr /tmp/said --max-time 2 -w ' ' http://echo:{POD_PORT}/hostname"
+    told = world.run(f"for i in $(seq 30); do {curl}; grep -c refused /tmp/said; done", asking).splitlines()
+    assert [line.split()[0] for line in told] == [pod.name] * 30, "each looks up the addresses, in another order"
+    assert any(line.split()[1] != "0" for line in told), "some were refused first"  # none by a chance of 1 in 2**30
 
 
 @proof(

@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from proofs import proof
-from proofs.world import Pod, World, answers, asked, asking, clients_outside, outside, outside_failure, wait_for
+from proofs.world import (
+    Pod,
+    World,
+    answered,
+    answers,
+    asked,
+    asking,
+    clients_outside,
+    outside,
+    outside_failure,
+    wait_for,
+)
 
 HTTP = "http://echo/hostname"
 ZONE = "topology.kubernetes.io/zone"
@@ -49,8 +60,7 @@ def urls(world: World, service: Any, path: str = "/hostname") -> dict[str, str]:
 
 def asked_on(world: World, node: str, url: str, times: int = 20) -> set[str]:
     """What an address answers to a process on a Node; "" where nothing comes."""
-    told = world.cluster.exec(node, ["sh", "-c", asking(url, times)])
-    return set(told.removesuffix("\n").split("\n"))
+    return set(answered(world.cluster.exec(node, ["sh", "-c", asking(url, times)])))
 
 
 def meets(world: World, node: str, url: str, pods: set[str], times: int = 20) -> bool:

@@ -200,7 +200,7 @@ class World:
 
     def ask(self, url: str, times: int = 1, pod: str = "", seconds: float = 2) -> list[str]:
         """What an address answers to a Pod over so many connections, one after another; "" where nothing comes."""
-        return self.run(asking(url, times, seconds), pod).removesuffix("\n").split("\n")
+        return answered(self.run(asking(url, times, seconds), pod))
 
     def failure(self, url: str, pod: str = "", seconds: float = 1) -> str:
         """How a connection from a Pod fails: "refused", "timeout", "unreachable", "name not found"; else ""."""
@@ -267,13 +267,23 @@ def new_namespace(name: str) -> Iterator[str]:
 
 
 def asking(url: str, times: int, seconds: float = 2) -> str:
-    """A shell command that asks an address over so many connections, and prints a line for each; "" for no answer.
+    """A shell command that asks an address over so many connections, and prints a line for each: see `answered`.
 
     All by one curl, which takes ten times as long to begin as to ask. It looks up the name once.
     """
     # As it is asked to, the server closes each connection: for the next request there has to be a new one.
-    options = f"-s --globoff --max-time {seconds} -H 'Connection: close' -w '\\n'"
+    options = f"-s --globoff --max-time {seconds} -H 'Connection: close' -w ' %{{num_connects}}\\n'"
     return f"curl {options} {' '.join([shlex.quote(url)] * times)} || true"
+
+
+def answered(printed: str) -> list[str]:
+    """The answers that a command of `asking` has printed; "" for no answer. Fails where two came by one connection."""
+    answers = []
+    for line in printed.removesuffix("\n").split("\n"):
+        answer, _, new_connections = line.rpartition(" ")
+        assert not answer or new_connections == "1", f"no new connection for this answer: {printed}"
+        answers.append(answer)
+    return answers
 
 
 def outside(url: str, seconds: float = 2) -> str:
