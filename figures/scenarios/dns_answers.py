@@ -1,6 +1,7 @@
 """What DNS answers for Services with and without an address, and where connections by those names go."""
 
 import re
+from operator import itemgetter
 from typing import Any
 
 from kubernetes import client
@@ -133,12 +134,12 @@ def _answered(world: World, asking: Pod, pods: list[Pod], name: str, kind: str, 
 
     DNS has the addresses in a changing order. They are put into that of the Pods.
     """
-    told = world.run(f"dig +noall +comments +answer {_full(world, name)} {kind}", asking.name)
+    told = world.run(f"dig +noall +comments +answer +additional {_full(world, name)} {kind}", asking.name)
     status = re.findall(r"status: ([A-Z]+)", told)[0]
-    lines = [line.split(maxsplit=4) for line in told.splitlines() if line and not line.startswith(";")]
-    end = _full(world, "")
+    answer, _, additional = told.partition(";; ADDITIONAL SECTION:")
+    end = f"{_full(world, '')}."
     records = [
-        {"type": found, "ttl": int(ttl), "data": data.removesuffix(f"{end}.")} for _, ttl, _, found, data in lines
+        {"type": found, "ttl": int(ttl), "data": data.removesuffix(end)} for _, ttl, _, found, data in _lines(answer)
     ]
     order = {pod.address: pod.name for pod in pods}
     opened = []
@@ -151,10 +152,19 @@ def _answered(world: World, asking: Pod, pods: list[Pod], name: str, kind: str, 
         "type": kind,
         "status": status,
         "records": sorted(records, key=lambda each: order.get(each["data"], each["data"])),
+        "additional": sorted(
+            ({"name": whose.removesuffix(end), "address": data} for whose, _, _, _, data in _lines(additional)),
+            key=itemgetter("name"),
+        ),
         "port": port,
         "failure": world.failure(f"http://{name}:{port}/", asking.name) if port and not records else "",
         "connections": opened,
     }
+
+
+def _lines(section: str) -> list[list[str]]:
+    """The records of a section of dig's: name, seconds to live, class, type, data."""
+    return [line.split(maxsplit=4) for line in section.splitlines() if line and not line.startswith(";")]
 
 
 def _check(answered: dict[str, Any], asking: Pod, pods: list[Pod]) -> None:
@@ -164,6 +174,8 @@ def _check(answered: dict[str, Any], asking: Pod, pods: list[Pod]) -> None:
     its Node: rule 9 of https://www.rfc-editor.org/rfc/rfc6724#section-6.
     """
     told = {record["data"] for record in answered["records"]}
+    sent_along = {each["name"] for each in answered["additional"]}
+    assert sent_along == ({data.split()[3] for data in told} if answered["type"] == "SRV" else set()), answered
     by_name = {pod.name: pod for pod in pods}
     assert len(answered["connections"]) == (CONNECTIONS if answered["port"] and told else 0), answered
     for each in answered["connections"]:

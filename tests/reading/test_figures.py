@@ -39,6 +39,8 @@ def test_a_reader_predicts_first_then_goes_through_all_steps_by_keyboard(done: A
     for step, said in enumerate(done["said"][:-1], 1):
         assert said.startswith(f"Step {step} of {last}. "), "what a screen reader is told"
     assert done["said"][-1].startswith("Your prediction. ")
+    assert done["said"][0].endswith("Press Play to see.")
+    assert sum("s you predicted: " in said for said in done["said"][:-1]) == 1, "one step says whether it was right"
     assert len(set(done["drawn"])) > 2, "the drawing changes"
     assert done["atHome"] == done["back"] == done["said"][0]
 

@@ -22,10 +22,10 @@
   const DOT = 17; // pixels from one to the next
   const WAITING_DOT = 15;
   const WAYS = {
-    new: { label: "new each time", option: "-H 'Connection: close'", service: "web" },
-    kept: { label: "kept", option: "", service: "web" },
+    new: { label: "new each time", option: "--http1.1 -H 'Connection: close'", service: "web" },
+    kept: { label: "kept", option: "--http1.1", service: "web" },
     http2: { label: "HTTP/2", option: "--http2 --parallel", service: "web" },
-    affinity: { label: "affinity", option: "-H 'Connection: close'", service: "sticky" },
+    affinity: { label: "affinity", option: "--http1.1 -H 'Connection: close'", service: "sticky" },
   };
 
   const wayOf = (recorded, { way }) => Object.values(recorded)[0].ways[way];
@@ -58,11 +58,13 @@
     const several = {
       new: "A Pod is picked for each connection, at random. So the Pods get about as many, but neither in turn nor exactly.",
       kept: "The rules pick for connections. They do not look into one, and do not see where a request begins.",
-      http2: "Streams of HTTP/2 lie within the connection, where rules do not look. Only a proxy that knows HTTP/2 could share them out.",
+      http2: "Streams of HTTP/2 lie within the connection, where rules do not look. Only a proxy that reads HTTP/2, or the client itself by more connections, could share them out.",
       affinity: "Without affinity it would be so. With it, the Node remembers to which Pod it has led this client.",
     }[chosen.way];
+    const { requests } = wayOf(recorded, chosen);
+    const isTwice = requests.some(({ pod }, index) => pod === requests[index - 1]?.pod);
     const turns = {
-      new: "Nobody keeps count. The same Pod may come twice in a row, as it did here.",
+      new: `Nobody keeps count. The same Pod may come twice in a row${isTwice ? ", as it did here" : ""}.`,
       kept: "Nobody takes turns, and here nobody picks a second time at all.",
       http2: "Nobody takes turns, and here nobody picks a second time at all.",
       affinity: "Nobody takes turns, and here only the first connection was picked for.",
@@ -90,8 +92,8 @@
         http2: "A client wants 20 answers of the Service web. It speaks HTTP/2, which carries many requests at once. Three Pods are behind the Service.",
         affinity: "The Service sticky has the same three Pods, and says sessionAffinity: ClientIP. A client opens a new connection for each of 20 requests.",
       }[chosen.way],
-      title: "Asked, in a Pod, by",
-      code: ["curl", option, `'https://${service}/hostname?[1-20]'`].filter(Boolean).join(" "),
+      title: "In a Pod; by https, since curl agrees on HTTP/2 by TLS, and --insecure, since the certificate is our own",
+      code: `curl --insecure ${option} 'https://${service}/hostname?[1-20]'`,
     };
     if (chosen.way === "http2")
       return [
@@ -117,7 +119,7 @@
         `Request 1. The client opens a connection, from its port ${first.port}. The rules of its Node pick a Pod: ${first.pod}. They remember it for this client's address.`,
         `Request 2 goes by another connection, from port ${second.port}. The address is known, so it goes to ${second.pod} again.`,
         "by a new connection each. None is picked for: the address decides.",
-        `20 requests, 20 connections: ${first.pod} answered all. Whoever has the same address meets the same Pod, for three hours unless you say otherwise.`,
+        `20 requests, 20 connections: ${first.pod} answered all. At this Node and port, whoever has the same address meets the same Pod, until it opens no connection for three hours, unless you say otherwise.`,
       ],
     }[chosen.way];
     return [begin, { says: one }, { says: two }, { says: `Requests 3 to 10 go ${more}` }, { says: "Requests 11 to 20 do likewise." }, { says: end }];

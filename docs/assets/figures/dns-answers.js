@@ -78,7 +78,7 @@
     }
     const count = records.length;
     const why = !count
-      ? "A Pod that is not ready is not in DNS, so its name is not found."
+      ? "The Service db does not publish Pods that are not ready, so this name is not found."
       : !isHeadless(serviceOf(data, name))
         ? "It is the Service's own address. However many Pods there are, the client sees none of their addresses."
         : name.includes(".")
@@ -112,13 +112,14 @@
         code: `dig +search ${isAddress({ type }) ? "" : `${type} `}${name}`,
       }),
       answered: () => {
-        if (!records.length) return { says: `DNS answers ${status}: there is no such name.` };
+        if (!records.length) return { decides: true, says: `DNS answers ${status}: there is no such name.` };
         const whose = isHeadless(service) ? `${told.length === 1 ? "that" : "those"} of ${listed(told, "and")}` : "the ClusterIP of the Service";
         return {
+          decides: true,
           says: isAddress({ type })
             ? `DNS answers ${plural(records.length, "address")}: ${whose}. The client may keep the answer for ${records[0].ttl} seconds.`
             : `DNS answers ${plural(records.length, "record")}, each with priority, weight, port and name.`,
-          title: "Name, seconds to live, type, data",
+          title: "Name, seconds to live, type, data; names are without their end, .NAMESPACE.svc.cluster.local",
           code: records.map((each) => `${name}  ${each.ttl}  ${each.type}  ${each.data}`).join("\n"),
         };
       },
@@ -132,15 +133,21 @@
       },
       all: () => {
         const unready = met.filter((each) => !data.pods.find((pod) => pod.name === each.name).ready).map((each) => each.name);
-        const who = isHeadless(service) ? (records.length > 1 ? `Each time the client asked DNS, and chose. It is curl, which prefers an address of its own network: that of a Pod on its own Node, ${data.client.node}. Nobody shares connections out here.` : "The name leads to no other Pod.") : "The client asked the same address each time; the rules chose.";
+        const who = isHeadless(service) ? (records.length > 1 ? `Each time the client asked DNS, and chose. It is glibc, by which curl looks names up, that prefers an address of its own network: that of a Pod on its own Node, ${data.client.node}. Nobody shares connections out here.` : "The name leads to no other Pod.") : "The client asked the same address each time; the rules chose.";
         return {
           says: `${capital(plural(connections.length, "connection"))}, one after another: ${listed(met.map((each) => `${each.name} answered ${each.count}`), "and")}. ${who}${unready.length ? ` Even ${unready} was chosen, which is not ready.` : ""}`,
         };
       },
       end: () => {
         if (failure) return { says: `So there is no address to connect to. A connection by this name fails: ${failure}.` };
-        const ends = records.map((each) => each.data.split(" ")).map(([, , number, host]) => `${host}:${number}`);
-        return { says: `A client that knows SRV records would now ask for the address of that name, and connect to ${listed(ends, "or")}. Most clients do not ask for SRV records.` };
+        const ends = records
+          .map((each) => each.data.split(" "))
+          .map(([, , number, host]) => `${it.additional.find((each) => each.name === host).address}:${number}`);
+        return {
+          says: `In the same message DNS sends along the address of ${ends.length === 1 ? "that name" : "each name"}. So a client that knows SRV records can connect to ${listed(ends, "or")} without another question. Most clients do not ask for SRV records.`,
+          title: "The additional section: name and address",
+          code: it.additional.map((each) => `${each.name}  ${each.address}`).join("\n"),
+        };
       },
     };
     return scenes(data, it).map((scene) => words[scene]());

@@ -105,7 +105,11 @@
   };
   const steps = (recorded, chosen) => {
     const code = { "at-once": "", prestop: `lifecycle: {preStop: {sleep: {seconds: ${waitsOf(recorded)}}}}`, waits: `args: [netexec, --delay-shutdown=${waitsOf(recorded)}]` }[chosen.ending];
-    return happens(recorded, chosen).map(({ says }, index) => (index === 0 && code ? { says, code, title: "In the Pod's container" } : { says }));
+    const { ended } = endingOf(recorded, chosen).events;
+    return happens(recorded, chosen).map(({ ms, says }, index) => {
+      const decides = ms === ended && chosen.ending !== "at-once"; // what is asked then is about the kept connection only
+      return index === 0 && code ? { says, code, title: "In the Pod's container" } : { says, decides };
+    });
   };
 
   // A step shows what came of its event, too, as long as nothing else happens.

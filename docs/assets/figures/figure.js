@@ -6,7 +6,8 @@
 //   sizes     {wide: [width, height], narrow: […]}: of its drawing, in pixels, on a wide and on a narrow screen
 //   choices   (recorded) => [{id, label, options: [{value, label}]}]; may be left out
 //   question  (recorded, chosen) => {asks, options: [{says, why, right: true, or left out}]}
-//   steps     (recorded, chosen) => [{says, code, title of the code; both may be left out}]: what happens, in plain text
+//   steps     (recorded, chosen) => [{says, code, title of the code; both may be left out}]: what happens, in plain text.
+//             The one that answers the question has `decides: true`; if none has, it is the last
 //   draw      (recorded, chosen, number of the step, "wide" or "narrow") => SVG, without ids: it stands there twice
 //   still     (recorded, chosen) => number of the step that is on paper; if left out, the last
 //
@@ -27,19 +28,31 @@
   const firstChoice = (figure, recorded, given) =>
     Object.fromEntries(choicesOf(figure, recorded).map(({ id, options }) => [id, given[id] ?? options[0].value]));
 
-  const words = ({ says, code, title }) =>
-    `<p>${escape(says)}</p>` + (code ? `<div class="figure-code">${title ? `<span>${escape(title)}</span>` : ""}<code>${escape(code)}</code></div>` : "");
+  const sentences = ({ says }) => `<p>${escape(says)}</p>`;
+  const listing = ({ code, title }) => (code ? `<div class="figure-code">${title ? `<span>${escape(title)}</span>` : ""}<code>${escape(code)}</code></div>` : "");
+  const words = (step) => sentences(step) + listing(step);
 
   const svg = (figure, recorded, chosen, step, layout, kind) => {
     const [width, height] = figure.sizes[layout];
     return `<svg class="picture ${kind} figure-${layout}" viewBox="0 0 ${width} ${height}" aria-hidden="true">${figure.draw(recorded, chosen, step, layout)}</svg>`;
   };
 
-  // The question and the player lie upon each other, and so do the words of all steps: the page never moves.
+  // The words of all steps lie upon each other, and so do the question and the player: the page never moves. Before
+  // anything was predicted there are the words of the first step, which says what the picture shows.
+  const spoken = (figure, recorded, chosen) => {
+    const verdicts = figure
+      .question(recorded, chosen)
+      .options.map(({ says, why, right }) => `<div hidden><p><b>${verdict(right)}: ${escape(says)}.</b></p><p>${escape(why)}</p></div>`);
+    return figure.steps(recorded, chosen).map((step, index) => `<div${index ? " hidden" : ""}>${sentences(step)}</div>`).join("") + verdicts.join("");
+  };
+  const verdict = (isRight) => (isRight ? "As you predicted" : "Not as you predicted");
+
   const panel = (figure, recorded, chosen, id) => {
     const { asks, options } = figure.question(recorded, chosen);
     const steps = figure.steps(recorded, chosen);
-    const verdicts = options.map(({ says, why, right }) => `<div hidden class="figure-verdict"><p><b>${right ? "As you predicted" : "Not as you predicted"}: ${escape(says)}.</b></p><p>${escape(why)}</p></div>`);
+    const predicted = options.map(
+      ({ says, right }) => `<p hidden>You predicted: ${escape(says)}.<span> Press Play to see.</span></p><p hidden><b>${verdict(right)}</b>: ${escape(says)}.</p>`,
+    );
     return `<fieldset class="figure-question"><legend id="${id}-asks"><b>Predict first.</b> ${escape(asks)}</legend>
       ${options.map(({ says }) => `<button type="button" class="figure-option">${escape(says)}</button>`).join("")}
     </fieldset>
@@ -49,10 +62,13 @@
         <button type="button" class="figure-back" aria-label="Step back">←</button>
         <button type="button" class="figure-on" aria-label="Step forward">→</button>
         <span class="figure-count"></span>
-        <label>Speed <select class="figure-speed"><option value="0.5">½ ×</option><option value="1" selected>1 ×</option><option value="2">2 ×</option></select></label>
+        <label><span>Speed </span><select class="figure-speed" aria-label="Speed"><option value="0.5">½ ×</option><option value="1" selected>1 ×</option><option value="2">2 ×</option></select></label>
+      </div>
+      <div class="figure-prediction">
+        <div class="figure-predicted">${predicted.join("")}</div>
         <button type="button" class="figure-again">Predict again</button>
       </div>
-      <div class="figure-words">${steps.map((step) => `<div hidden>${words(step)}</div>`).join("")}${verdicts.join("")}</div>
+      <div class="figure-listings">${steps.map((step) => `<div hidden>${listing(step)}</div>`).join("")}</div>
     </div>`;
   };
   const list = (steps) => steps.map((step) => `<li>${words(step)}</li>`).join("");
@@ -71,6 +87,7 @@
     return `<figure>
       ${radios.length ? `<div class="figure-choices">${radios.join("")}</div>` : ""}
       <div class="figure-stage">${["wide", "narrow"].map((layout) => svg(figure, recorded, chosen, still, layout, "figure-still")).join("")}</div>
+      <div class="figure-words">${spoken(figure, recorded, chosen)}</div>
       <div class="figure-panel">${panel(figure, recorded, chosen, id)}</div>
       <p class="figure-said" role="status"></p>
       <figcaption>${caption}</figcaption>
@@ -119,7 +136,10 @@
       for (const input of this.querySelectorAll(".figure-choice input:checked"))
         this.chosen[input.name.slice(this.id.length + 1)] = input.value;
       this.steps = this.figure.steps(this.recorded, this.chosen);
+      this.decides = this.steps.findIndex(({ decides }) => decides);
+      if (this.decides < 0) this.decides = this.steps.length - 1;
       this.asks = this.figure.question(this.recorded, this.chosen).asks;
+      this.querySelector(".figure-words").innerHTML = spoken(this.figure, this.recorded, this.chosen);
       this.querySelector(".figure-panel").innerHTML = panel(this.figure, this.recorded, this.chosen, this.id);
       this.querySelector(".figure-all > ol").innerHTML = list(this.steps);
       this.step = 0;
@@ -183,7 +203,7 @@
     play() {
       if (this.step >= this.steps.length) this.go(0, false);
       const next = () => {
-        const text = this.querySelector(".figure-words > :not([hidden])")?.textContent ?? "";
+        const text = [...this.querySelectorAll(":is(.figure-words, .figure-listings) > :not([hidden])")].map((each) => each.textContent).join(" ");
         const seconds = Math.max(2.5, text.split(/\s+/).length * SECONDS_A_WORD);
         this.timer = setTimeout(() => {
           this.go(this.step + 1);
@@ -210,14 +230,21 @@
       const isAnswered = this.answer !== undefined;
       this.querySelector(".figure-question").hidden = isAnswered;
       this.querySelector(".figure-player").hidden = !isAnswered;
-      const shown = this.step < this.steps.length ? this.step : this.steps.length + (this.answer ?? 0);
-      for (const [index, each] of [...this.querySelectorAll(".figure-words > *")].entries()) each.hidden = index !== shown;
+      const isLast = this.step === this.steps.length;
+      const only = (selector, shown) => {
+        for (const [index, each] of [...this.querySelectorAll(selector)].entries()) each.hidden = index !== shown;
+      };
+      only(".figure-words > *", isLast ? this.step + this.answer : this.step);
+      only(".figure-listings > *", this.step);
+      only(".figure-predicted > *", isLast || !isAnswered ? -1 : 2 * this.answer + (this.step >= this.decides ? 1 : 0));
+      for (const each of this.querySelectorAll(".figure-predicted span")) each.hidden = this.step > 0;
       const count = this.step < this.steps.length ? `Step ${this.step + 1} of ${this.steps.length}` : "Your prediction";
       this.querySelector(".figure-count").textContent = count;
       for (const [selector, isEnd] of [[".figure-back", this.step === 0], [".figure-on", this.step === this.steps.length]])
         this.querySelector(selector).setAttribute("aria-disabled", isEnd); // not `disabled`: it would lose the focus
-      const said = this.querySelector(".figure-words > :not([hidden])");
-      this.querySelector(".figure-said").textContent = isAnswered ? `${count}. ${[...said.children].map((each) => each.innerText).join(" ")}` : "";
+      const parts = [".figure-words", ".figure-listings", ...(this.step === 0 || this.step === this.decides ? [".figure-predicted"] : [])];
+      const said = parts.flatMap((part) => [...this.querySelectorAll(`${part} > :not([hidden])`)]).map((each) => each.innerText);
+      this.querySelector(".figure-said").textContent = isAnswered ? `${count}. ${said.filter(Boolean).join(" ")}` : "";
       this.label();
       this.draw(animated);
     }

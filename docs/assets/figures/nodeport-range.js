@@ -2,10 +2,11 @@
 {
   const { escape } = figures;
   const COLUMNS = 100;
+  const LEGEND = { given: "picked by Kubernetes", chosen: "asked for by number", refused: "refused", freed: "free again" };
   const ROWS_NAMED = 500; // ports from one row that has its number beside it to the next
   const CARD_HEIGHT = 58;
   // `cell` is the width and height of a port's place, `card` left, top and width, `above` where a port before the range
-  // is, `legend` has where a symbol stands and what it means.
+  // is, `legend` has where a symbol stands, and in which line above the last.
   const LAYOUTS = {
     wide: {
       size: [640, 446],
@@ -16,10 +17,10 @@
       card: [190, 14, 260],
       labels: 13.5,
       mark: 4.6,
-      legend: { given: [72, "picked by Kubernetes"], chosen: [252, "asked for by number"], refused: [428, "refused"], freed: [526, "free again"] },
+      legend: { given: [72, 0], chosen: [252, 0], refused: [428, 0], freed: [526, 0] },
     },
     narrow: {
-      size: [360, 468],
+      size: [360, 510],
       left: 50,
       top: 126,
       above: 38,
@@ -27,7 +28,7 @@
       card: [40, 14, 280],
       labels: 12.8,
       mark: 4.2,
-      legend: { given: [14, "picked"], chosen: [88, "asked for"], refused: [182, "refused"], freed: [264, "free again"] },
+      legend: { given: [58, -21], chosen: [58, 0], refused: [250, -21], freed: [250, 0] },
     },
   };
 
@@ -54,19 +55,20 @@
     const manifest = ({ asked }) => (asked ? `nodePort: ${asked}` : "no nodePort");
     return [
       {
-        says: `All ${last - first + 1} NodePorts of the cluster, a hundred in a row. The first ${split - first}, up to ${split - 1}, are the lower band; the rest is the upper. A Service ${given[0].service} is made. Its manifest says no nodePort.`,
+        says: `All ${last - first + 1} NodePorts of the cluster, a hundred in a row. The first ${split - first}, up to ${split - 1}, are the lower part; the rest is the upper. A Service ${given[0].service} is made. Its manifest says no nodePort.`,
       },
       { says: `It is given ${given[0].port}.`, title: "In the Service's port, as the API server answers", code: `nodePort: ${given[0].port}` },
-      { says: `The next one, ${given[1].service}, is given ${given[1].port}. So it is not the next number. It is any that is free in the upper band.` },
+      { says: `The next one, ${given[1].service}, is given ${given[1].port}. So it is not the next number. It is any that is free in the upper part.` },
       {
-        says: `${given.length - 2} more are made. No number comes twice. None is from the lower band.`,
+        decides: true,
+        says: `${given.length - 2} more are made. No number comes twice. None is from the lower part.`,
         title: "In the order in which they were given",
         code: given.map(({ port }) => port).join(" "),
       },
       {
-        says: `Someone chooses: ${low.service} says ${manifest(low)}, and has it. The lower band is for this. As long as the upper band has a number left, nobody is given one from here who has not asked for it.`,
+        says: `Someone chooses: ${low.service} says ${manifest(low)}, and has it. The lower part is for this. As long as the upper part has a number left, nobody is given one from here who has not asked for it.`,
       },
-      { says: `${high.service} asks for ${high.asked} in the upper band. Nobody had been given that by chance. So this works, too.` },
+      { says: `${high.service} asks for ${high.asked} in the upper part. Nobody had been given that by chance. So this works, too.` },
       {
         says: `${taken.service} asks for ${taken.asked}. That is the number which ${given[0].service} was given. So the Service is refused, and is not made.`,
         title: "The API server says",
@@ -136,7 +138,7 @@
       ...rows.map((row) => text(left - 6, top + (row / COLUMNS + 0.5) * height + 4.5, "range-row", first + row, "end")),
       band(top - 9, first, split - 1, "for you to choose from"),
       band(bottom + 19, split, last, "Kubernetes picks from here"),
-      layout === "wide" ? text(right, bottom + 19, "picture-note", "a row: 100 ports", "end") : "",
+      layout === "wide" ? text(right, bottom + 19, "picture-note", "a row: 100 ports", "end") : text(left, bottom + 38, "picture-note", "a row: 100 ports"),
     ];
   };
 
@@ -163,11 +165,13 @@
     ];
   };
 
-  // The newest port has its number beside it.
-  const flag = (event, [x, y], isLeft) => {
+  // The newest port has its number beside it, towards the middle; above or below that if it would hide another port.
+  const flag = (event, [x, y], isLeft, others) => {
     const name = symbolOf(event);
     const left = isLeft ? x - 68 : x + 14;
-    return `<g data-appear><circle class="range-ring range-ring-${name}" cx="${x}" cy="${y}" r="11"/><rect class="range-flag-${name}" x="${left}" y="${y - 11}" width="54" height="22" rx="11"/>${text(left + 27, y + 4.7, `range-number range-number-${name}`, number(event), "middle")}</g>`;
+    const hides = (top) => others.filter(([otherX, otherY]) => otherX > left - 5 && otherX < left + 59 && otherY > top - 5 && otherY < top + 27).length;
+    const top = [y - 11, y - 30, y + 8, y - 42, y + 20].reduce((best, each) => (hides(each) < hides(best) ? each : best));
+    return `<g data-appear><circle class="range-ring range-ring-${name}" cx="${x}" cy="${y}" r="11"/><rect class="range-flag-${name}" x="${left}" y="${top}" width="54" height="22" rx="11"/>${text(left + 27, top + 15.7, `range-number range-number-${name}`, number(event), "middle")}</g>`;
   };
 
   const draw = (recorded, chosen, step, layout) => {
@@ -192,8 +196,8 @@
       ...background(range, layout),
       ...shown.map((event) => dot(event, at(number(event)))),
       ...waiting.map((event) => dot(event, start, true)),
-      ...(scene.adds.length === 1 ? scene.adds : []).map((event) => flag(event, at(number(event)), at(number(event))[0] > (left + right) / 2)),
-      ...Object.entries(legend).map(([name, [x, said]]) => `<g transform="translate(${x} ${size[1] - 22.5})">${SYMBOLS[name](mark)}</g>${text(x + 12, size[1] - 18, "picture-note", said)}`),
+      ...(scene.adds.length === 1 ? scene.adds : []).map((event) => flag(event, at(number(event)), at(number(event))[0] > (left + right) / 2, [...owners.keys()].filter((port) => port !== number(event)).map(at))),
+      ...Object.entries(legend).map(([name, [x, up]]) => `<g transform="translate(${x} ${size[1] - 16.5 + up})">${SYMBOLS[name](mark)}</g>${text(x + 12, size[1] - 12 + up, "picture-note", LEGEND[name])}`),
     ].join("");
   };
 

@@ -13,6 +13,15 @@
     return `${chain}: ${rule.replace(/-m comment --comment "[^"]*" /, "")}${isSaid ? "" : ` → ${verdict}`}`;
   };
 
+  // In iptables each Pod but the last has a rule with a probability. A rule that is passed over leaves no trace; the
+  // chain is the same on each Node, so the rule is among those that other connections have met.
+  const passedOver = ({ journeys }, { chain, rule }) =>
+    rule.includes(" --probability ")
+      ? undefined
+      : journeys
+          .flatMap(({ there }) => there.flatMap(({ steps }) => steps))
+          .find((each) => each.chain === chain && each.rule.includes(" --probability "));
+
   // What happens on the way, each with where the packet is then (a Node, a Pod, or the client) and what stands on it.
   const steps = (recorded, chosen) => {
     const { nodes, pods, port } = recorded[chosen.mode];
@@ -32,7 +41,7 @@
       });
       const [, again] = journey.asked;
       if (again) add(`The client waits. After ${Math.round(again)} second it sends the same packet again, which is dropped, too.`, first.node, packet, { badge: "dropped again", isLost: true });
-      add(`Nothing came. This client gave up after ${journey.seconds[0]} seconds. It cannot tell such a Node from one that is switched off.`, "client", packet, { badge: "no answer", isLost: true });
+      add(`Nothing came. This client gave up after ${journey.seconds[0]} seconds. From another network it could not tell this from a Node that is switched off; in the Node's own network that is No route to host, after some seconds.`, "client", packet, { badge: "no answer", isLost: true });
       return found;
     }
 
@@ -46,17 +55,19 @@
       if (kind === "dnat") {
         const deciding = rules.filter(({ rule }) => / --probability | dnat | DNAT /.test(rule) || rule.includes(`-> ${after}"`));
         const isRandom = chosen.policy === "Cluster";
+        const isWhichPod = isRandom && pods.some(({ node }) => node === chosen.entry); // what is asked, see `question`
+        const passed = isRandom && passedOver(recorded[chosen.mode], deciding[0]);
         packet = { ...packet, to: after };
-        const picked = isRandom ? `One of the two Pods is picked, at random: this time the one on ${pod.node}.` : `With the policy Local only the Pods of ${first.node} count, and it has one.`;
-        add(`${picked} The packet's destination becomes the address of this Pod. That is DNAT.`, first.node, packet, { changed: "to", was: before, badge: "DNAT", title: "What changes the destination", code: deciding.map(inWords).join("\n") });
+        const picked = isRandom ? `One of the two Pods is picked, at random. Of several connections this is one that was led to ${pod.node}.${passed ? " There was an even chance that a rule of the other Pod had taken it: it comes first." : ""}` : `With the policy Local only the Pods of ${first.node} count, and it has one.`;
+        add(`${picked} The packet's destination becomes the address of this Pod. That is DNAT.`, first.node, packet, { decides: isWhichPod, changed: "to", was: before, badge: "DNAT", title: "What changes the destination", code: [...(passed ? [`(passed over) ${inWords(passed)}`] : []), ...deciding.map(inWords)].join("\n") });
       } else if (kind === "snat") {
         packet = { ...packet, from: after };
         add(`On the way out the source becomes an address of ${first.node}, at a port that is free. That is SNAT. So the answer will come back here.`, first.node, packet, { changed: "from", was: before, badge: "SNAT", title: "What changes the source", code: inWords(rules.findLast(({ hook }) => hook === "postrouting")) });
       }
     }
-    for (const { node } of journey.there.slice(1)) add(`${first.node} passes it on. ${node}, the Node of the Pod, changes nothing about it.`, node, packet);
+    for (const { node } of journey.there.slice(1)) add(`${first.node} passes it on. ${node}, the Node of the Pod, changes neither address.`, node, packet);
     const seen = nodes.find(({ address }) => address === addressOf(journey.saw));
-    add(`The Pod gets the packet. Whom does it see as its client? ${seen ? `${addressOf(journey.saw)}, which is ${seen.name}.` : `${addressOf(journey.saw)}, the client itself: nothing has changed the source.`}`, journey.pod, packet);
+    add(`The Pod gets the packet. Whom does it see as its client? ${seen ? `${addressOf(journey.saw)}, which is ${seen.name}.` : `${addressOf(journey.saw)}, the client itself: nothing has changed the source.`}`, journey.pod, packet, { decides: true });
 
     packet = { from: journey.back[0].source, to: journey.back[0].destination, isAnswer: true };
     add(`The Pod answers whom it sees: ${seen ? seen.name : "the client"}.`, journey.pod, packet);
@@ -88,9 +99,9 @@
       return {
         asks: "worker1 has one of the two Pods itself. A client outside asks worker1. Which Pod answers?",
         options: [
-          { says: "The one on worker1, since it is nearer", why: "With the policy Cluster nearness does not count. Here it was worker2's Pod that answered." },
-          { says: "Any of the two", right: true, why: "It is picked at random. Here it was the Pod of the other Node." },
-          { says: "The one that has less to do", why: "Nobody looks at load. The Pod is picked at random; here it was worker2's." },
+          { says: "The one on worker1, since it is nearer", why: "Unless the Service has a trafficDistribution, nearness does not count. Of several connections this is one that was led to the other Node." },
+          { says: "Any of the two", right: true, why: "Picked at random. Of several connections this is one that was led to the other Node." },
+          { says: "The one that has less to do", why: "Nobody looks at load. The Pod is picked at random." },
         ],
       };
     if (entry === "control-plane")
@@ -129,18 +140,18 @@
       ],
     },
     narrow: {
-      node: (index) => ({ x: 22, y: 112 + 150 * index, width: 314, height: 140 }),
-      card: (node) => [node.x + 8, node.y + 12],
-      pod: (node) => ({ x: node.x + 218, y: node.y + 24, width: 90, height: 58 }),
-      cardOfPod: (node) => [node.x + 22, node.y + 6],
-      names: (node) => [node.x + 12, node.y + 122, node.x + 130, node.y + 122, "start"],
-      port: (node) => [node.x + 263, node.y + 116],
-      client: { x: 4, y: 26, width: 96, height: 44 },
+      node: (index) => ({ x: 22, y: 108 + 130 * index, width: 314, height: 122 }),
+      card: (node) => [node.x + 6, node.y + 6],
+      pod: (node) => ({ x: node.x + 214, y: node.y + 20, width: 96, height: 58 }),
+      cardOfPod: (node) => [node.x + 22, node.y + 4],
+      names: (node) => [node.x + 12, node.y + 112, node.x + 140, node.y + 112, "start"],
+      port: (node) => [node.x + 278, node.y + 104],
+      client: { x: 4, y: 26, width: 112, height: 44 },
       cardOfClient: [130, 6],
-      cluster: [0, 102, 340, 460],
+      cluster: [0, 100, 340, 398],
       way: ({ client, from, to }) => [
         `M11 ${client.y + client.height}V${from.y + 55}H${from.x + 20}`,
-        to && (to === from ? `M${from.x + 200} ${from.y + 55}H${from.x + 218}` : `M11 ${from.y + 55}V${to.y + 55}H${to.x + 218}`),
+        to && (to === from ? `M${from.x + 200} ${from.y + 55}H${from.x + 214}` : `M11 ${from.y + 55}V${to.y + 55}H${to.x + 214}`),
       ],
     },
   };
@@ -208,11 +219,11 @@
   };
 
   figures.define("packet-journey", {
-    sizes: { wide: [720, 412], narrow: [340, 566] },
+    sizes: { wide: [720, 412], narrow: [340, 502] },
     choices: (recorded) => [
       { id: "policy", label: "externalTrafficPolicy", options: ["Cluster", "Local"].map((value) => ({ value, label: value })) },
-      { id: "entry", label: "The Node that is asked", options: [{ value: "control-plane", label: "control-plane, no Pod" }, { value: "worker1", label: "worker1, with a Pod" }] },
       { id: "mode", label: "kube-proxy's mode", options: Object.keys(recorded).map((value) => ({ value, label: value })) },
+      { id: "entry", label: "The Node that is asked", options: [{ value: "control-plane", label: "control-plane, no Pod" }, { value: "worker1", label: "worker1, with a Pod" }] },
     ],
     question,
     steps,
