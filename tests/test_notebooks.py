@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +35,9 @@ def name(file: Path) -> str:
 
 
 def marks(file: Path) -> list[pytest.MarkDecorator]:
-    """`once: true` in its metadata says that kube-proxy's mode does not matter."""
-    return [pytest.mark.once] if json.loads(file.read_text("utf-8"))["metadata"].get("once") else []
+    """By `once` in its metadata kube-proxy's mode does not matter; by `disturbs` nothing else may run meanwhile."""
+    metadata = json.loads(file.read_text("utf-8"))["metadata"]
+    return [getattr(pytest.mark, mark) for mark in ("once", "disturbs") if metadata.get(mark)]
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=name)
@@ -111,6 +113,8 @@ def run_and_compare(file: Path, notebook: "NotebookNode", on: throwaway.Cluster,
     cluster = Cluster(on.kubeconfig, folder, namespaces.of_others(file))
     before = cluster.at_rest()
     (work := folder / "work").mkdir()
+    for measured in file.parent.glob("*.json"):
+        shutil.copy(measured, work)
     old = copy.deepcopy(notebook)
     try:
         execute(notebook, work)
