@@ -33,7 +33,10 @@ const use = async (place) => {
   const done = { place, errors: [] };
   const page = await open(path);
   page.on("pageerror", (error) => done.errors.push(String(error)));
-  const ready = (page) => page.waitForSelector(`#${id}.figure-live`, patience);
+  const ready = async (page) => {
+    await page.$eval(`#${id}`, (element) => element.scrollIntoView()); // scripts come when a figure is near
+    await page.waitForSelector(`#${id}.figure-live`, patience);
+  };
   await ready(page);
   const inside = (selector) => `#${id} ${selector}`;
   const text = (selector) => page.$eval(inside(selector), (element) => element.textContent);
