@@ -22,6 +22,7 @@ from mutate import results as mutation_results  # noqa: E402
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(rf"&lt;(?!(?:{'|'.join(KUBECTL_SAYS)})&gt;)[a-z][a-z0-9-]*&gt;")
+_CODE = re.compile(r"(<pre><span></span><code)>(.*?)</code>", re.DOTALL)
 _LIST_OF_PROOFS = "<!-- proofs -->"
 _MUTATIONS = "<!-- mutations -->"
 
@@ -75,10 +76,12 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     """Mark what snippets printed, and how claims stand.
 
     A `#> …` line gets the class `printed`; a line of console output that has columns, and so must not be
-    wrapped, `columns`; a placeholder in it, `varies`.
+    wrapped, `columns`; a placeholder in it, `varies`. Code says how many lines it has: its height is known before it is
+    laid out.
     """
     marked = render.marks(html, _standings, "../" * page.url.count("/"))
-    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', marked))
+    sized = _CODE.sub(lambda code: f'{code[1]} style="--lines:{code[2].count(chr(10))}">{code[2]}</code>', marked)
+    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', sized))
 
 
 def _mark_output(output: re.Match[str]) -> str:

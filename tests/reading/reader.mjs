@@ -65,6 +65,19 @@ try {
   await page.waitForFunction((result) => location.pathname === new URL(result).pathname, patience, result);
   done.enterLeadsToResult = true;
 
+  // The contents lead to their headings, of a long page of which nothing but the top has been laid out.
+  done.fromTop = {};
+  for (const link of [3, 5, 9]) {
+    await page.goto(new URL("../services-nodeport/", url).href, { waitUntil: "networkidle0" });
+    const [place, top] = await page.evaluate(async (number) => {
+      const link = document.querySelectorAll(".md-sidebar--secondary a.md-nav__link")[number];
+      link.click();
+      for (let frames = 0; frames < 30; frames++) await new Promise(requestAnimationFrame);
+      return [link.hash, document.getElementById(link.hash.slice(1)).getBoundingClientRect().top];
+    }, link);
+    done.fromTop[place] = top;
+  }
+
   // On a phone with a keyboard: what has the focus is on the screen, also in the navigation, which is a drawer there.
   await page.setViewport({ width: 390, height: 800 });
   await page.goto(url, { waitUntil: "load" });

@@ -83,6 +83,12 @@ def test_marks_tabs_and_search_are_used_by_keyboard(done: Any) -> None:
     assert done["enterLeadsToResult"]
 
 
+def test_the_contents_lead_to_their_headings(done: Any) -> None:
+    assert len(done["fromTop"]) == 3
+    elsewhere = {place: top for place, top in done["fromTop"].items() if not 40 <= top <= 110}
+    assert not elsewhere, "below the header, which is 48 pixels high, and near it"
+
+
 def test_on_a_phone_the_focus_is_seen_in_the_navigation(done: Any) -> None:
     stops = [stop for stop in done["focusedOnPhone"] if stop["inNavigation"]]
     assert len(stops) > 10
