@@ -41,7 +41,8 @@
   ];
 
   const question = (recorded, chosen) => {
-    const failed = endingOf(recorded, chosen).new.filter(isFailed).length;
+    const { events, new: opened } = endingOf(recorded, chosen);
+    const failed = opened.filter(isFailed).length;
     if (chosen.ending === "at-once")
       return {
         asks: `A client has a connection open to ${LEAVES}, and opens new ones all the time. Now ${LEAVES} is deleted, and its program ends at once. What does the client see?`,
@@ -50,7 +51,7 @@
           { says: `The open connection is moved to ${STAYS}`, why: "A connection cannot be moved: the other end of it was a program that is gone. The client has to open a new one." },
           {
             says: "The open connection breaks, and new ones may fail for a moment",
-            why: `The program is often gone before the rules are. ${failed ? `Here ${failed} new ${failed === 1 ? "connection" : "connections"} failed.` : "Here no new connection happened to fall into the gap; with more of them some would."}`,
+            why: `The program may be gone before the rules are. ${failed ? `Here ${failed} new ${failed === 1 ? "connection" : "connections"} failed.` : events.ended < events.rules ? "Here no new connection happened to fall into the gap." : "Here the rules happened to be quicker, and no new connection failed."}`,
             right: true,
           },
         ],
