@@ -9,8 +9,9 @@ const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
 const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox"], protocolTimeout: 600_000 });
 const patience = { timeout: 120_000, polling: 100 };
 
-const open = async (path, { width = 1280, features = [], scripts = true, without = "" } = {}) => {
+const open = async (path, { width = 1280, features = [], scripts = true, without = "", errors = [] } = {}) => {
   const page = await browser.newPage();
+  page.on("pageerror", (error) => errors.push(String(error)));
   page.setDefaultTimeout(120_000);
   await page.setJavaScriptEnabled(scripts);
   if (without) {
@@ -31,8 +32,8 @@ const findings = async (page, id) => {
 const use = async (place) => {
   const [path, id] = place.split("#");
   const done = { place, errors: [] };
-  const page = await open(path);
-  page.on("pageerror", (error) => done.errors.push(String(error)));
+  const { errors } = done;
+  const page = await open(path, { errors });
   const ready = async (page) => {
     await page.$eval(`#${id}`, (element) => element.scrollIntoView()); // scripts come when a figure is near
     await page.waitForSelector(`#${id}.figure-live`, patience);
@@ -57,12 +58,13 @@ const use = async (place) => {
   await page.keyboard.press("Enter");
   done.focus = await focused();
   done.said = [await text(".figure-said")];
-  done.drawn = [await text(".figure-now")];
+  const drawing = () => page.$eval(inside(".figure-now"), (element) => element.innerHTML);
+  done.drawn = [await drawing()];
   const steps = await page.$$eval(inside(".figure-all li"), (items) => items.length);
   for (let step = 0; step < steps; step++) {
     await page.keyboard.press("ArrowRight");
     done.said.push(await text(".figure-said"));
-    done.drawn.push(await page.$eval(inside(".figure-now"), (element) => element.innerHTML));
+    done.drawn.push(await drawing());
     done.height.push(await height(page));
   }
   await page.keyboard.press("Home");
@@ -81,14 +83,18 @@ const use = async (place) => {
   await page.keyboard.press("Enter");
   done.paused = await text(".figure-play");
 
-  // Each choice has a question and steps of its own; the figure stays as high as its words are.
-  done.choices = await page.$$eval(inside(".figure-choice input"), (inputs) =>
-    inputs.map((input) => {
-      input.click();
-      const figure = input.closest(".figure");
-      return { asked: !figure.querySelector(".figure-question").hidden || figure.answer !== undefined, draws: figure.querySelector(".figure-now").children.length };
-    }),
-  );
+  // Each choice can be predicted again, and has a drawing; a figure without choices has one question.
+  done.choices = await page.$eval(`#${id}`, (figure) => {
+    const shows = (selector) => figure.querySelector(selector).checkVisibility({ visibilityProperty: true }); // what is hidden keeps its room
+    return (figure.querySelectorAll(".figure-choice input").length ? [...figure.querySelectorAll(".figure-choice input")] : [figure]).map((choice) => {
+      choice.click();
+      const isFirst = shows(".figure-question");
+      if (isFirst) figure.querySelector(".figure-option").click();
+      const isPredicted = shows(".figure-player") && !shows(".figure-question");
+      figure.querySelector(".figure-again").click();
+      return { isPredicted, isAskedAgain: shows(".figure-question"), draws: figure.querySelector(".figure-now").children.length };
+    });
+  });
 
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
   await page.waitForSelector("[data-md-color-scheme=slate]", patience);
@@ -101,19 +107,21 @@ const use = async (place) => {
   ]);
   await page.close();
 
-  // Somebody to whom moving things are a trouble.
-  const calm = await open(path, { features: [{ name: "prefers-reduced-motion", value: "reduce" }] });
-  await ready(calm);
-  done.movesWhenCalm = await calm.$eval(`#${id}`, (figure) => {
-    figure.querySelector(".figure-option").click();
-    let moves = 0;
-    for (let step = 0; step < figure.steps.length; step++) {
-      figure.querySelector(".figure-on").click();
-      moves += figure.getAnimations({ subtree: true }).length;
-    }
-    return moves;
-  });
-  await calm.close();
+  // Steps move things, but not for somebody to whom that is a trouble.
+  for (const [name, value] of [["moves", "no-preference"], ["movesWhenCalm", "reduce"]]) {
+    const page = await open(path, { features: [{ name: "prefers-reduced-motion", value }], errors });
+    await ready(page);
+    done[name] = await page.$eval(`#${id}`, (figure) => {
+      figure.querySelector(".figure-option").click();
+      let moves = 0;
+      for (let step = 0; step < figure.steps.length; step++) {
+        figure.querySelector(".figure-on").click();
+        moves += figure.getAnimations({ subtree: true }).length;
+      }
+      return moves;
+    });
+    await page.close();
+  }
 
   // A small phone, and what moves while the page comes.
   const phone = await open(path, { width: 320 });

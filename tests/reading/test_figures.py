@@ -50,7 +50,8 @@ def test_it_plays_and_pauses(done: Any) -> None:
 
 
 def test_each_choice_can_be_predicted_and_drawn(done: Any) -> None:
-    assert all(each["asked"] and each["draws"] for each in done["choices"])
+    assert done["choices"]
+    assert [each for each in done["choices"] if not all(each.values())] == []
 
 
 def test_axe_finds_nothing_in_any_state_or_colour_scheme(done: Any) -> None:
@@ -62,7 +63,7 @@ def test_no_script_fails(done: Any) -> None:
 
 
 def test_nothing_moves_for_those_who_want_it_so(done: Any) -> None:
-    assert done["movesWhenCalm"] == 0
+    assert (done["moves"] > 0, done["movesWhenCalm"]) == (True, 0)
 
 
 def test_what_is_below_never_moves(done: Any) -> None:
