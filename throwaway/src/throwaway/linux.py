@@ -96,9 +96,9 @@ def set_dumpable() -> None:
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 
-def die_with_parent() -> None:
-    """Have this process killed when its parent ends, see PR_SET_PDEATHSIG in prctl(2)."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process get a signal when its parent ends, see PR_SET_PDEATHSIG in prctl(2)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def namespace_owner(pid: int) -> int:
