@@ -93,14 +93,7 @@ def record(session: nox.Session) -> None:
     Arguments: names of figures.
     """
     install(session, "test")
-    session.run("throwaway", "setup")
-    session.run("throwaway", "build")
-    for mode in MODES:
-        name = f"record-{mode}-{os.getpid()}"
-        with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
-            shell = ["throwaway", "shell", f"--name={name}", "--"]
-            run = ["python", "-m", "figures", *session.posargs]
-            session.run(*shell, *run, env={"PYTHONPATH": f"{TOP / 'tests'}"}, interrupt_timeout=60)
+    in_each_mode(session, "figures")
 
 
 @nox.session(default=False)
@@ -110,14 +103,7 @@ def notebooks(session: nox.Session) -> None:
     Arguments: names of notebooks.
     """
     install(session, "notebooks")
-    session.run("throwaway", "setup")
-    session.run("throwaway", "build")
-    for mode in reversed(MODES):  # what is stored in the end is that of nftables
-        name = f"notebooks-{mode}-{os.getpid()}"
-        with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
-            shell = ["throwaway", "shell", f"--name={name}", "--"]
-            run = ["python", "-m", "notebooks", *session.posargs]
-            session.run(*shell, *run, env={"PYTHONPATH": f"{TOP / 'tests'}"})
+    in_each_mode(session, "notebooks")
 
 
 @nox.session(default=False)
@@ -382,6 +368,17 @@ def cluster(session: nox.Session, name: str, *options: str) -> Iterator[None]:
     finally:
         with undisturbed():
             session.run("throwaway", "down", f"--name={name}")
+
+
+def in_each_mode(session: nox.Session, module: str) -> None:
+    """Run a module with the session's arguments on a cluster of each mode; what nftables shows is kept."""
+    session.run("throwaway", "setup")
+    session.run("throwaway", "build")
+    for mode in reversed(MODES):
+        name = f"{session.name}-{mode}-{os.getpid()}"
+        with cluster(session, name, f"--proxy-mode={mode}", *FAMILY):
+            run = ["throwaway", "shell", f"--name={name}", "--", "python", "-m", module, *session.posargs]
+            session.run(*run, env={"PYTHONPATH": f"{TOP / 'tests'}"}, interrupt_timeout=60)
 
 
 def is_running(name: str) -> bool:

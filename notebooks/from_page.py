@@ -72,11 +72,10 @@ def from_page(markdown: str, path: str, site: str) -> NotebookNode:
         lines[fence.start : fence.end] = [f"{' ' * fence.indent}\0{number}"]
     text = places.linked("\n".join(lines), address("", path, site) if site else "")
     text = COMMENT.sub("", _FIGURE.sub("", _PREDICT.sub("", text)))
-    text = "\n".join(_flattened(text.split("\n")))
     source = markdown.split("\n")
     cells: list[NotebookNode] = []
     rest: list[str] = []
-    for line in [*text.split("\n"), "\0"]:
+    for line in [*_flattened(text.split("\n")), "\0"]:
         if not line.startswith("\0") and not _PLACE.fullmatch(line):
             rest.append(line)
             continue

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofs.world import POD_PORT, Pod, World, wait_for
-from throwaway import Cluster, ThrowawayError
+from throwaway import Cluster
 from throwaway import cluster as clusters
+from throwaway.errors import AlreadyTracedError
 from throwaway.trace import Trace, Tracer, Wanted, essential
 
 MODES = ("nftables", "iptables")
@@ -154,10 +155,8 @@ def _traced(world: World, node: str, wanted: Wanted) -> Iterator[list[Trace]]:
     def begun() -> Tracer | None:
         try:
             return Tracer(clusters.find_or_fail(world.cluster.name), node, wanted, everything=True)
-        except ThrowawayError as error:
-            if "another trace" in str(error):
-                return None
-            raise
+        except AlreadyTracedError:
+            return None
 
     def listen() -> None:
         for each in tracer.traces():

@@ -1,6 +1,6 @@
 // Requests of one client as dots that go to Pods, and the connections by which they go as threads.
 {
-  const { define, escape } = figures;
+  const { define, escape, box } = figures;
   const SHAPES = {
     wide: {
       client: { x: 150, y: 10, width: 380, height: 66 },
@@ -171,24 +171,23 @@
     };
     const tagged = isOne ? step > 0 && 0 : done > 0 && done < 3 && done - 1;
 
-    const box = ({ x, y, width, height }, kind, round) => `<rect class="${kind}" x="${x}" y="${y}" width="${width}" height="${height}" rx="${round}"/>`;
     const pod = (name, index) => {
       const [count, had] = [done, before].map((sent) => requests.slice(0, sent).filter((each) => each.pod === name).length);
       const x = pods.x[index];
       const isIdle = isLast && !count;
-      return `${box({ ...pods, x }, isIdle ? "picture-nothing" : "picture-pod", 10)}
+      return `${box(isIdle ? "picture-nothing" : "picture-pod", { ...pods, x }, 10)}
         <text class="picture-name" x="${x + 12}" y="${pods.y + 23}">${escape(name)}</text>
         <text${count > had ? " data-appear" : ""} class="picture-number" x="${x + pods.width - 12}" y="${pods.y + 23}" text-anchor="end">${count}</text>
         ${isIdle ? `<text class="picture-note" x="${x + pods.width / 2}" y="${pods.y + 52}" text-anchor="middle">nothing</text>` : ""}`;
     };
     const connections = opened.length;
     const [labelX, labelY] = shape.label;
-    return `${box(client, "picture-client", 12)}
+    return `${box("picture-client", client, 12)}
       <text class="picture-client-name" x="${client.x + 16}" y="${client.y + 29}">Client</text>
       <text class="requests-client-note" x="${client.x + 16}" y="${client.y + 48}">${step === 0 ? "20 to send" : `${done} sent, ${connections} ${connections === 1 ? "connection" : "connections"}`}</text>
       <text class="picture-service-name" x="${labelX}" y="${labelY}">Service</text>
       <text class="picture-service-name" x="${labelX}" y="${labelY + 18}">${WAYS[chosen.way].service}</text>
-      ${box(service, "picture-service", 11)}
+      ${box("picture-service", service, 11)}
       ${opened.map((index) => thread(index, isOpen(index) ? "requests-open" : "requests-closed")).join("")}
       ${names.map(pod).join("")}
       ${tagged === false ? "" : port(tagged)}

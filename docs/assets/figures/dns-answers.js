@@ -169,9 +169,9 @@
     const top = (place) => [middle(place), place[1]];
     const bottom = (place) => [middle(place), place[1] + place[3]];
     const podOf = (pod) => pods[data.pods.findIndex((each) => each.name === pod)];
-    const box = (kind, [left, y, width, height], round = 11) => `<rect class="${kind}" x="${left}" y="${y}" width="${width}" height="${height}" rx="${round}"/>`;
+    const box = (kind, [x, y, width, height], round = 11) => figures.box(kind, { x, y, width, height }, round);
     const line = (place, y, kind, said) => `<text class="${kind}" x="${middle(place)}" y="${place[1] + y}" text-anchor="middle" style="font-size: ${letters}px">${escape(said)}</text>`;
-    const title = (place, y, kind, said) => `<text class="${kind}" x="${middle(place)}" y="${place[1] + y}" text-anchor="middle">${escape(said)}</text>`;
+    const title = (place, y, kind, said) => figures.text(kind, middle(place), place[1] + y, said, "middle");
     const appears = (parts) => `<g data-appear>${parts.join("")}</g>`;
     const way = (kind, [x1, y1], [x2, y2]) => {
       const length = Math.hypot(x2 - x1, y2 - y1);

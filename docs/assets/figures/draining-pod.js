@@ -1,6 +1,6 @@
 // The end of a Pod behind a Service: above, who is connected to whom; below, what each party saw and when.
 {
-  const { define, escape } = figures;
+  const { define, text, box } = figures;
   const LEAVES = "web-0";
   const STAYS = "web-1";
   const SHAPES = {
@@ -129,8 +129,6 @@
     return scene(shape, is) + lanes(shape, { events, kept, opened, end, now, before, is });
   };
 
-  const text = (kind, x, y, words, anchor = "start") => `<text class="${kind}" x="${x}" y="${y}" text-anchor="${anchor}">${escape(words)}</text>`;
-  const rect = (kind, x, y, width, height, round) => `<rect class="${kind}" x="${x}" y="${y}" width="${width}" height="${height}" rx="${round}"/>`;
   const cross = (x, y, size = 6) => `<path class="draining-cross" d="M${x - size} ${y - size}l${2 * size} ${2 * size}m0 ${-2 * size}l${-2 * size} ${2 * size}"/>`;
 
   const scene = ({ client, rules, pods }, is) => {
@@ -138,16 +136,16 @@
     const state = is("gone") ? "gone" : is("ended") ? "ended" : is("listed") ? "terminating" : is("deleted") ? "being deleted" : "ready";
     const way = (start, y, kind) => `<path class="draining-way ${kind}" d="M${from} ${start}C${(from + left) / 2} ${start} ${(from + left) / 2} ${y} ${left} ${y}H${to}"/>`;
     const row = (name, kind, isThere) =>
-      rect(isThere ? `draining-rule ${kind}` : "picture-nothing", left + 10, ROWS[name] - 14, rules.width - 20, 28, 7) +
+      box(isThere ? `draining-rule ${kind}` : "picture-nothing", { x: left + 10, y: ROWS[name] - 14, width: rules.width - 20, height: 28 }, 7) +
       text(isThere ? "picture-number" : "picture-note", middle, ROWS[name] + 4.5, isThere ? `→ ${name}` : `no ${name}`, "middle");
     const pod = (name, kind, y, said) =>
-      rect(kind, pods.x, y, pods.width, 62, 10) + text("picture-name", pods.x + pods.width / 2, y + 27, name, "middle") + text("picture-note", pods.x + pods.width / 2, y + 47, said, "middle");
-    return `${rect("picture-node", left, 8, rules.width, 158, 11)}${text("picture-note", middle, 28, "Rules of worker1", "middle")}
+      box(kind, { ...pods, y, height: 62 }, 10) + text("picture-name", pods.x + pods.width / 2, y + 27, name, "middle") + text("picture-note", pods.x + pods.width / 2, y + 47, said, "middle");
+    return `${box("picture-node", { ...rules, y: 8, height: 158 }, 11)}${text("picture-note", middle, 28, "Rules of worker1", "middle")}
       ${way(88, KEPT_Y, is("ended") ? "draining-broken" : "draining-kept")}
       ${is("rules") ? "" : way(97, ROWS[LEAVES], "")}${way(106, ROWS[STAYS], "draining-other")}
       ${text("picture-note", left - 5, KEPT_Y - 8, "kept", "end")}${text("picture-note", left - 5, ROWS[STAYS] + 17, "new", "end")}
       ${row(LEAVES, "", !is("rules"))}${row(STAYS, "draining-other", true)}
-      ${rect("picture-client", client.x, 73, client.width, 48, 24)}${text("picture-client-name", client.x + client.width / 2, 102, "Client", "middle")}
+      ${box("picture-client", { ...client, y: 73, height: 48 }, 24)}${text("picture-client-name", client.x + client.width / 2, 102, "Client", "middle")}
       ${pod(LEAVES, is("ended") ? "picture-nothing" : "picture-pod", 34, state)}${pod(STAYS, "picture-pod draining-other", 110, "ready")}
       ${is("ended") ? cross(to - 8, KEPT_Y) + (is("rules") ? "" : cross(to - 8, ROWS[LEAVES])) : ""}`;
   };
@@ -177,7 +175,7 @@
         .map(([begin, until, words, kind]) => {
           const [x, width] = [at(begin), at(Math.min(until, now)) - at(begin)];
           const label = width > 6.2 * words.length + 12 ? text("draining-words", x + 7, y + bar / 2 + 4.5, words) : "";
-          return `<g${fresh(begin)}>${rect(kind, x, y, Math.max(width, 1), bar, 4)}${label}</g>`;
+          return `<g${fresh(begin)}>${box(kind, { x, y, width: Math.max(width, 1), height: bar }, 4)}${label}</g>`;
         })
         .join("");
     const ticks = (moments, y, height, kind) => {

@@ -13,13 +13,17 @@
 //
 // In a drawing, `data-move="ID"` with `data-at="X,Y"` is a group that goes from where that ID was in the step before,
 // over the points of `data-via="X,Y X,Y"` if there are any; it sets out `data-after="0.1"` later, as a share of the time
-// that a move takes. What has `data-appear` fades in, when others have moved.
+// that a move takes. What has `data-appear` fades in, when others have moved. `figures.text` and `figures.box` draw words
+// and boxes with round corners; `figures.escape` is for words in SVG of a figure's own.
 //
 // The same code runs when the site is built (figures/drawing.py): what the page shows without scripts comes from `html`.
 {
   const known = {};
   const LETTERS = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
   const escape = (text) => String(text).replace(/[&<>"]/g, (letter) => LETTERS[letter]);
+  // Of what drawings are made; `kind` has the names of classes.
+  const text = (kind, x, y, said, anchor = "start") => `<text class="${kind}" x="${x}" y="${y}" text-anchor="${anchor}">${escape(said)}</text>`;
+  const box = (kind, { x, y, width, height }, round) => `<rect class="${kind}" x="${x}" y="${y}" width="${width}" height="${height}" rx="${round}"/>`;
   const MOVES_MS = 900;
   const SECONDS_A_WORD = 0.28;
   const NARROW = "(max-width: 44.9em)"; // as in figure.css
@@ -104,7 +108,7 @@
       }
     });
   };
-  globalThis.figures = { define, html, escape };
+  globalThis.figures = { define, html, escape, text, box };
 
   const Figure = typeof HTMLElement === "undefined" ? Object : class extends HTMLElement {
     connectedCallback() {

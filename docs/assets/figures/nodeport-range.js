@@ -1,6 +1,6 @@
 // The range of NodePorts as a field of numbers, a hundred in a row, and Services that are given one.
 {
-  const { escape } = figures;
+  const { text, box } = figures;
   const COLUMNS = 100;
   const LEGEND = { given: "picked by Kubernetes", chosen: "asked for by number", refused: "refused", freed: "free again" };
   const ROWS_NAMED = 500; // ports from one row that has its number beside it to the next
@@ -103,7 +103,6 @@
   };
 
   const round = (point) => point.map((each) => each.toFixed(1)).join(",");
-  const text = (x, y, name, said, anchor = "start") => `<text class="${name}" x="${x}" y="${y}" text-anchor="${anchor}">${escape(said)}</text>`;
 
   // Where the field of ports is: its right and lower ends, the middle of a port's place, and the outline of some ports.
   const field = ({ first, last }, { left, top, above, cell: [width, height] }) => {
@@ -135,10 +134,10 @@
       `<path class="range-upper" d="${outline(split, last)}"/>`,
       `<path class="range-lines" d="${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((tens) => `M${left + tens * 10 * width} ${top}V${bottom - height}`).join("")}"/>`,
       `<path class="range-lower" d="${outline(first, split - 1)}"/>`,
-      ...rows.map((row) => text(left - 6, top + (row / COLUMNS + 0.5) * height + 4.5, "range-row", first + row, "end")),
+      ...rows.map((row) => text("range-row", left - 6, top + (row / COLUMNS + 0.5) * height + 4.5, first + row, "end")),
       band(top - 9, first, split - 1, "for you to choose from"),
       band(bottom + 19, split, last, "Kubernetes picks from here"),
-      layout === "wide" ? text(right, bottom + 19, "picture-note", "a row: 100 ports", "end") : text(left, bottom + 38, "picture-note", "a row: 100 ports"),
+      layout === "wide" ? text("picture-note", right, bottom + 19, "a row: 100 ports", "end") : text("picture-note", left, bottom + 38, "a row: 100 ports"),
     ];
   };
 
@@ -159,9 +158,9 @@
     const wants = kind === "deleted" ? `nodePort ${port}` : asked ? `nodePort: ${asked}` : "no nodePort";
     const result = isAsking ? "?" : refused ? "refused" : kind === "deleted" ? "free again" : isMany ? `${adds.length} ports` : port;
     return [
-      `<rect class="picture-service" x="${left}" y="${top}" width="${width}" height="${CARD_HEIGHT}" rx="11"/>`,
-      text(left + width / 2, top + 24, "picture-service-name", name, "middle"),
-      text(left + width / 2, top + 45, "picture-number", `${wants} → ${result}`, "middle"),
+      box("picture-service", { x: left, y: top, width, height: CARD_HEIGHT }, 11),
+      text("picture-service-name", left + width / 2, top + 24, name, "middle"),
+      text("picture-number", left + width / 2, top + 45, `${wants} → ${result}`, "middle"),
     ];
   };
 
@@ -171,7 +170,7 @@
     const left = isLeft ? x - 68 : x + 14;
     const hides = (top) => others.filter(([otherX, otherY]) => otherX > left - 5 && otherX < left + 59 && otherY > top - 5 && otherY < top + 27).length;
     const top = [y - 11, y - 30, y + 8, y - 42, y + 20].reduce((best, each) => (hides(each) < hides(best) ? each : best));
-    return `<g data-appear><circle class="range-ring range-ring-${name}" cx="${x}" cy="${y}" r="11"/><rect class="range-flag-${name}" x="${left}" y="${top}" width="54" height="22" rx="11"/>${text(left + 27, top + 15.7, `range-number range-number-${name}`, number(event), "middle")}</g>`;
+    return `<g data-appear><circle class="range-ring range-ring-${name}" cx="${x}" cy="${y}" r="11"/><rect class="range-flag-${name}" x="${left}" y="${top}" width="54" height="22" rx="11"/>${text(`range-number range-number-${name}`, left + 27, top + 15.7, number(event), "middle")}</g>`;
   };
 
   const draw = (recorded, chosen, step, layout) => {
@@ -197,7 +196,7 @@
       ...shown.map((event) => dot(event, at(number(event)))),
       ...waiting.map((event) => dot(event, start, true)),
       ...(scene.adds.length === 1 ? scene.adds : []).map((event) => flag(event, at(number(event)), at(number(event))[0] > (left + right) / 2, [...owners.keys()].filter((port) => port !== number(event)).map(at))),
-      ...Object.entries(legend).map(([name, [x, up]]) => `<g transform="translate(${x} ${size[1] - 16.5 + up})">${SYMBOLS[name](mark)}</g>${text(x + 12, size[1] - 12 + up, "picture-note", LEGEND[name])}`),
+      ...Object.entries(legend).map(([name, [x, up]]) => `<g transform="translate(${x} ${size[1] - 16.5 + up})">${SYMBOLS[name](mark)}</g>${text("picture-note", x + 12, size[1] - 12 + up, LEGEND[name])}`),
     ].join("");
   };
 

@@ -1,6 +1,6 @@
 // The journey of a connection through a NodePort: figures/scenarios/packet_journey.py has followed it.
 {
-  const { escape } = figures;
+  const { text, box } = figures;
   const [CARD_WIDTH, CARD_HEIGHT] = [204, 86];
   const journeyOf = (recorded, { mode, policy, entry }) =>
     recorded[mode].journeys.find((each) => each.policy === policy && each.entry === entry);
@@ -156,8 +156,6 @@
     },
   };
 
-  const text = (name, x, y, said, anchor = "start") => `<text class="${name}" x="${x}" y="${y}" text-anchor="${anchor}">${escape(said)}</text>`;
-  const box = (name, { x, y, width, height }, radius) => `<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${height}" rx="${radius}"/>`;
 
   const card = ({ from, to, changed, was, badge, isAnswer, isLost }, [x, y]) => {
     const tops = { from: 42, to: changed === "from" ? 78 : 62, was: changed === "from" ? 59 : 79 };

@@ -9,6 +9,10 @@ class AlreadyRunsError(ThrowawayError):
     """A new cluster was asked for, and one of its name is there already."""
 
 
+class AlreadyTracedError(ThrowawayError):
+    """Somebody else traces on the node."""
+
+
 class ApiError(ThrowawayError):
     """The API server gave no answer, or refused."""
 

@@ -27,7 +27,7 @@ from typing import IO, Literal
 
 from throwaway import sandbox
 from throwaway.cluster import Cluster
-from throwaway.errors import ThrowawayError
+from throwaway.errors import AlreadyTracedError, ThrowawayError
 from throwaway.names import Names
 from throwaway.waiting import wait_until
 
@@ -152,8 +152,8 @@ class Tracer:
     def __init__(self, cluster: Cluster, node: str, wanted: Wanted, everything: bool = False) -> None:
         """Begin. `everything`: all packets of a connection, answers too, and not only its first one.
 
-        Raises `ThrowawayError` for what nft refuses, and while another trace runs on the node: both would see the
-        packets of either, for the kernel has one mark for all.
+        Raises `ThrowawayError` for what nft refuses, `AlreadyTracedError` while another trace runs on the node: both
+        would see the packets of either, for the kernel has one mark for all.
         """
         self._node = node
         self._pid = cluster.node_pid(node)
@@ -281,13 +281,13 @@ class Tracer:
 
 
 def _turn(pid: int, node: str) -> IO[bytes]:
-    """A file that is locked while this process lives; raises `ThrowawayError` if another one has the node's lock."""
+    """A file that is locked while this process lives; raises `AlreadyTracedError` if another has the node's lock."""
     namespace = Path(f"/proc/{pid}/ns/net").open("rb", buffering=0)  # noqa: SIM115 - closing it ends the lock
     try:
         fcntl.flock(namespace, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         namespace.close()
-        raise ThrowawayError(f"another trace runs on {node}") from None
+        raise AlreadyTracedError(f"another trace runs on {node}") from None
     return namespace
 
 

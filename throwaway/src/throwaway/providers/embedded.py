@@ -87,11 +87,8 @@ class Embedded(Provider):
         }
 
     def node_command(self, node: str, command: Sequence[str], is_terminal: bool = False) -> list[str]:
-        """See `Provider`."""
-        try:
-            pid = self.running.node_pid(node)
-        except ThrowawayError:  # it may have been added since this cluster was found
-            pid = clusters.find_or_fail(self.name).node_pid(node)
+        """See `Provider`. The cluster is looked up anew: nodes may have been added since."""
+        pid = clusters.find_or_fail(self.name).node_pid(node)
         return on_node.command(pid, command, clusters.node_variables())
 
     def load(self, tar: Path, nodes: Sequence[str]) -> None:
