@@ -52,11 +52,12 @@ def on_pre_build(**_: object) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Tell the theme when the page was changed."""
+    """Tell the theme, and search engines, when the page was changed."""
     path = page.file.src_uri
     if path in _dates and path not in WRITTEN_BY_MACHINE:
         changed = _dates[path].changed
         page.meta["revision_date"] = f"{changed.day} {changed:%B %Y}"
+        page.update_date = f"{changed:%Y-%m-%d}"  # in the sitemap, where the day of the build would stand
     return markdown
 
 

@@ -25,7 +25,8 @@ from hooks import dates  # noqa: E402
 from notebooks.from_page import COMMENT  # noqa: E402
 
 _PICTURE = re.compile(r'^--8<-- "(.*\.svg)"$', re.MULTILINE)
-
+_MADE = re.compile(rf"(?<=\]\()([./]*)({'|'.join(map(re.escape, dates.WRITTEN_BY_MACHINE))})(?=[#)])")
+"""A link to a page that has no Markdown."""
 
 _sections: dict[str, list[Page]] = {}
 
@@ -63,6 +64,7 @@ def source(text: str, path: str) -> str:
     """
     top = "../" * path.count("/")
     markdown, _ = get_data(text)
+    markdown = _MADE.sub(lambda link: f"{link[1]}{PurePosixPath(link[2]).stem}/", markdown)
     for mark in (MARK, REFERENCE):
         markdown = mark.sub(rf"[✓]({top}proofs/#\1)", markdown)
     name = PurePosixPath(path).stem

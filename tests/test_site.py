@@ -97,8 +97,8 @@ def test_a_page_that_is_gone_has_to_lead_somewhere() -> None:
 
 def test_markdown_for_readers_elsewhere_has_its_marks_as_links() -> None:
     head = '---\ntitle: x\n---\n\n<!-- by a test -->\n# X\n\n--8<-- "assets/x.svg"\n\n<a-b c="d">Shown.</a-b>\n\n'
-    text = f"{head}It holds [✓](proof:a-b). So does that [✓](claim:c-d).\n"
-    links = "It holds [✓](../proofs/#a-b). So does that [✓](../proofs/#c-d)."
+    text = f"{head}It holds [✓](proof:a-b). So does that [✓](claim:c-d). [All](../proofs.md#e).\n"
+    links = "It holds [✓](../proofs/#a-b). So does that [✓](../proofs/#c-d). [All](../proofs/#e)."
     assert (
         sources.source(text, "folder/x.md").strip()
         == f"# X\n\n![](../assets/x.svg)\n\n[Figure](x/#a-b-1): Shown.\n\n{links}"
