@@ -193,9 +193,7 @@ def publish(session: nox.Session) -> None:
     install(session, "docs", "publish")
     version = "from throwaway import plan; print(plan.KUBERNETES_VERSION)"
     minor = str(session.run("python", "-c", version, silent=True)).removeprefix("v").rpartition(".")[0]
-    session.run(
-        "mike", "deploy", "--update-aliases", "--alias-type=redirect", minor, "latest", env=offline_copy(session)
-    )
+    session.run("mike", "deploy", "--update-aliases", minor, "latest", env=offline_copy(session))
     session.run("mike", "set-default", "--allow-empty", "latest")
 
 

@@ -1,6 +1,10 @@
-"""A site for each minor release of Kubernetes: all list the others, and on older ones a note leads to the newest."""
+"""A site for each minor release of Kubernetes: all list the others, and older ones lead to the newest.
+
+So readers do, by a note, and so do search engines: a page's address is that which it has in the newest release.
+"""
 
 import os
+from urllib.parse import urljoin
 
 from mkdocs.config.defaults import MkDocsConfig
 
@@ -13,4 +17,4 @@ def on_config(config: MkDocsConfig) -> None:
     if release := os.environ.get("MIKE_DOCS_VERSION"):
         config.extra["version"] = {"provider": "mike", "default": NEWEST, "here": release}
         if config.site_url:
-            config.site_url = config.site_url.rstrip("/") + "/"  # mike leaves it out, behind the release
+            config.site_url = urljoin(config.site_url, f"{NEWEST}/")  # mike has put the release there

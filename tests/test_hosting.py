@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,31 @@ def test_only_a_published_site_asks_for_the_list_of_releases(monkeypatch: pytest
     monkeypatch.setenv("MIKE_DOCS_VERSION", "1.37")
     releases.on_config(config)
     assert config.extra["version"] == {"provider": "mike", "default": "latest", "here": "1.37"}
+
+
+def test_a_published_release_leads_to_the_newest(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", clone, *arguments], check=True, capture_output=True, text=True).stdout
+
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    programs = Path(sys.executable).parent
+    who = {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
+    settings = {
+        **os.environ,
+        **who,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "SITE_URL": "https://example.org/services/",
+    }
+    for command in (["deploy", "--update-aliases", "1.1", "latest"], ["set-default", "latest"]):
+        subprocess.run([programs / "mike", *command], cwd=clone, env=settings, check=True, capture_output=True)
+    assert git("ls-tree", "gh-pages", "latest").startswith("120000 ") and git("show", "gh-pages:latest") == "1.1"
+    assert json.loads(git("show", "gh-pages:versions.json"))[0]["aliases"] == ["latest"]
+    assert '<a href="latest/">' in git("show", "gh-pages:index.html")
+    assert '"base": "/services/latest/"' in git("show", "gh-pages:1.1/404.html")
+    page = git("show", "gh-pages:1.1/labs/ready/index.html")
+    assert '<link rel="canonical" href="https://example.org/services/latest/labs/ready/">' in page
+    assert re.search(r'about Kubernetes 1\.1, .*?<a href="\.\./\.\./\.\./latest/labs/ready/">', page, re.DOTALL)
 
 
 def test_the_folders_of_the_map_are_there() -> None:
