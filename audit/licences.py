@@ -116,8 +116,9 @@ def main() -> None:
         TABLE.write_text(table(modules), "utf-8")
     except UnknownLicenceError as error:
         sys.exit(str(error))
-    for folder in sys.argv[1:]:
-        (Path(folder) / "LICENCES.txt").write_text(texts(modules), "utf-8")
+    for folder in map(Path, sys.argv[1:]):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "LICENCES.txt").write_text(texts(modules), "utf-8")
     print(f"{len(modules)} modules, see {TABLE.name}")
 
 

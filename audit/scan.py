@@ -1,4 +1,4 @@
-"""Asks pip-audit about the packages of uv.lock, npm about those of the browser's half, govulncheck about Go modules."""
+"""Asks pip-audit about the packages of uv.lock, npm about those of its lock files, govulncheck about Go modules."""
 
 import json
 import os
@@ -14,8 +14,15 @@ from audit.accepted import Finding
 from live import node
 
 ROOT = Path(__file__).parents[1]
+NPM = (Path("live/client"), Path("tests/reading"))
+"""Folders with a package-lock.json."""
 MODULES = Path("throwaway/src/throwaway/modules")
-CLIENT = Path("live/client")
+GO = (
+    *sorted(file.parent.relative_to(ROOT) for file in (ROOT / MODULES).glob("*/go.mod")),
+    Path("tests/kind"),
+    Path("tools"),
+)
+"""Folders with a go.mod."""
 GO_DATABASE = "https://vuln.go.dev"
 _PATIENCE_SECONDS = 15
 _EXPORT = (
@@ -69,45 +76,45 @@ def of_pip_audit(report: dict[str, Any]) -> Answer:
     return answer
 
 
-def npm_packages() -> Answer:
-    """The known vulnerabilities of the packages of `live/client/package-lock.json`, as npm's registry has them."""
+def npm_packages(folder: Path) -> Answer:
+    """The known vulnerabilities of the packages of a folder's lock file, as npm's registry has them."""
     command = node.npm("audit", "--package-lock-only", "--json", "--loglevel=silent")
-    done = subprocess.run(command, cwd=ROOT / CLIENT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT / folder, capture_output=True, text=True)
     try:
-        return of_npm_audit(json.loads(done.stdout))
+        return of_npm_audit(json.loads(done.stdout), folder)
     except json.JSONDecodeError:
-        return Answer(unasked=f"npm audit gave no answer, and ended with {done.returncode}")
+        return Answer(unasked=f"npm audit gave no answer in {folder}, and ended with {done.returncode}")
 
 
-def of_npm_audit(report: dict[str, Any]) -> Answer:
+def of_npm_audit(report: dict[str, Any], folder: Path) -> Answer:
     """What a report of npm's says. A package that is only built on a vulnerable one is not named again."""
     if "vulnerabilities" not in report:
-        return Answer(unasked=f"npm audit: {report.get('message', 'the registry did not answer')}")
+        return Answer(unasked=f"npm audit in {folder}: {report.get('message', 'the registry did not answer')}")
     advisories = {}
     for package in report["vulnerabilities"].values():
         for via in package["via"]:
             if isinstance(via, dict):
                 id = via["url"].rpartition("/")[2]
-                where = f"{CLIENT / 'package-lock.json'}: {via['name']} {via['range']}"
+                where = f"{folder / 'package-lock.json'}: {via['name']} {via['range']}"
                 advisories[id] = Finding(id, (), where, via["title"])
     return Answer(list(advisories.values()))
 
 
 def go_modules(govulncheck: Path) -> Answer:
-    """The known vulnerabilities that the cluster's programs reach, as Go's database has them."""
+    """The known vulnerabilities that the cluster's programs and Go tools reach, as Go's database has them."""
     try:
         urllib.request.urlopen(f"{GO_DATABASE}/index/db.json", timeout=_PATIENCE_SECONDS).close()
     except OSError as error:
         return Answer(unasked=f"govulncheck: {GO_DATABASE} cannot be reached: {getattr(error, 'reason', error)}")
     answer = Answer()
-    for folder in sorted((ROOT / MODULES).iterdir()):
-        command = [str(govulncheck), "-C", str(folder), "-format=json", "./...", "tool"]
+    for folder in GO:
+        command = [str(govulncheck), "-C", str(ROOT / folder), "-format=json", "./...", "tool"]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CGO_ENABLED": "0"})
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            answer.unasked = f"govulncheck failed for {folder.name}: {reason}"
+            answer.unasked = f"govulncheck failed for {folder}: {reason}"
             continue
-        answer.findings += of_govulncheck(done.stdout, str(MODULES / folder.name / "go.mod"))
+        answer.findings += of_govulncheck(done.stdout, str(folder / "go.mod"))
     return answer
 
 

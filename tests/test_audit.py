@@ -1,11 +1,13 @@
 """What ./dev audit makes of the answers of its tools; they themselves need hosts that are not to be had everywhere."""
 
 import json
+import os
 import re
 from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from audit import accepted, licences, scan
 from audit.accepted import Accepted, Finding
@@ -68,9 +70,12 @@ def test_a_package_that_pypi_does_not_answer_for_is_not_taken_for_sound() -> Non
 def test_npm_names_an_advisory_once_and_its_silence_is_said() -> None:
     advisory = {"name": "ws", "title": "It hangs", "url": "https://github.com/advisories/GHSA-1", "range": "<8.1"}
     report = {"vulnerabilities": {"ws": {"via": [advisory]}, "a": {"via": ["ws"]}, "b": {"via": [advisory]}}}
+    folder = Path("live/client")
     where = "live/client/package-lock.json: ws <8.1"
-    assert scan.of_npm_audit(report) == scan.Answer([Finding("GHSA-1", (), where, "It hangs")])
-    assert scan.of_npm_audit({"message": "405 Method Not Allowed"}).unasked == "npm audit: 405 Method Not Allowed"
+    assert scan.of_npm_audit(report, folder) == scan.Answer([Finding("GHSA-1", (), where, "It hangs")])
+    assert (
+        scan.of_npm_audit({"message": "405 Not Allowed"}, folder).unasked == "npm audit in live/client: 405 Not Allowed"
+    )
 
 
 def test_of_what_govulncheck_tells_only_functions_that_are_called_count() -> None:
@@ -93,6 +98,38 @@ def test_of_what_govulncheck_tells_only_functions_that_are_called_count() -> Non
     assert scan.of_govulncheck(output, "x/go.mod") == [
         Finding("GO-1", ("CVE-3",), "x/go.mod: example.com/m v1.0.0", "It ends (mended in v1.0.1)")
     ]
+
+
+def folders_with(name: str) -> set[str]:
+    """The folders of the repository that have a file of a name."""
+    found = set()
+    for folder, inside, files in os.walk(ROOT):
+        inside[:] = [each for each in inside if each != "node_modules" and not each.startswith(".")]
+        if name in files:
+            found.add(Path(folder).relative_to(ROOT).as_posix())
+    return found
+
+
+def test_each_lock_file_is_audited() -> None:
+    assert folders_with("package-lock.json") == {folder.as_posix() for folder in scan.NPM}
+    assert folders_with("go.mod") == {folder.as_posix() for folder in scan.GO}
+    assert folders_with("uv.lock") == {"."}
+
+
+def test_each_lock_file_is_kept_new_but_that_of_kubernetes() -> None:
+    entries = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    updated = {
+        (each["package-ecosystem"], folder)
+        for each in entries
+        for folder in each.get("directories", [each.get("directory")])
+    }
+    files = {"gomod": "go.mod", "npm": "package-lock.json", "uv": "uv.lock", "docker": "Dockerfile"}
+    there = {
+        (ecosystem, f"/{folder}".rstrip(".")) for ecosystem, name in files.items() for folder in folders_with(name)
+    }
+    by_hand = ("gomod", f"/{scan.MODULES}/kubernetes")
+    assert updated == there - {by_hand} | {("github-actions", "/"), ("devcontainers", "/")}
+    assert by_hand in there and (ROOT / ".devcontainer/devcontainer.json").exists()
 
 
 def required() -> set[tuple[str, str]]:
