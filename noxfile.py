@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -193,7 +194,7 @@ def publish(session: nox.Session) -> None:
     install(session, "docs", "publish")
     version = "from throwaway import plan; print(plan.KUBERNETES_VERSION)"
     minor = str(session.run("python", "-c", version, silent=True)).removeprefix("v").rpartition(".")[0]
-    session.run("mike", "deploy", "--update-aliases", minor, "latest", env=offline_copy(session))
+    session.run("mike", "deploy", "--allow-empty", "--update-aliases", minor, "latest", env=offline_copy(session))
     session.run("mike", "set-default", "--allow-empty", "latest")
 
 
@@ -308,13 +309,18 @@ def install(session: nox.Session, *groups: str) -> None:
 
 
 def offline_copy(session: nox.Session) -> dict[str, str]:
-    """Make the file of all pages for download; returns the variables by which a build of the site takes it in."""
+    """Make the file of all pages for download; returns the variables by which a build of the site takes it in.
+
+    The same pages give the same bytes: each publication is kept, and what has not changed takes no place.
+    """
     file = Path(session.cache_dir).resolve() / "kubernetes-services.zip"
     with tempfile.TemporaryDirectory() as folder:
         session.run("mkdocs", "build", f"--site-dir={folder}/{file.stem}", env={"OFFLINE": "true"})
-        for source_map in Path(folder).rglob("*.map"):
-            source_map.unlink()
-        shutil.make_archive(str(file.with_suffix("")), "zip", folder, file.stem)
+        with zipfile.ZipFile(file, "w") as archive:
+            for each in sorted(Path(folder).rglob("*")):
+                if each.is_file() and each.suffix != ".map":
+                    entry = zipfile.ZipInfo(str(each.relative_to(folder)))  # it bears no date
+                    archive.writestr(entry, each.read_bytes(), zipfile.ZIP_DEFLATED)
     return {"OFFLINE_COPY": str(file)}
 
 
