@@ -1,6 +1,7 @@
 """What readers see of claims: the mark in a page, and the page on which all proofs are listed."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -139,8 +140,11 @@ def summary(all_standings: Sequence[Standing]) -> str:
 
 
 def with_places(markdown: str) -> str:
-    """A page's Markdown in which each fence that proves a claim has an id, which the page of proofs links to."""
-    return _FENCE_THAT_PROVES.sub(r"\1 #shows-\2", markdown)
+    """A page's Markdown in which the first fence that proves a claim has an id, which the page of proofs links to."""
+    numbers: dict[str, count[int]] = defaultdict(count)
+    return _FENCE_THAT_PROVES.sub(
+        lambda fence: fence[1] + ("" if next(numbers[fence[2]]) else f" #shows-{fence[2]}"), markdown
+    )
 
 
 def listed(standing: Standing, site: str, shown: set[Proof]) -> str:

@@ -3,12 +3,16 @@
 import os
 import re
 import sys
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import BashLexer  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
@@ -16,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 from claims import KUBECTL_SAYS, render, results  # noqa: E402
 from claims.find import ClaimError, Proof, claims_and_proofs  # noqa: E402
 from live import SITE_PORT, runnable  # noqa: E402
+from live.shell import split  # noqa: E402
 from mutate import render as mutations  # noqa: E402
 from mutate import results as mutation_results  # noqa: E402
 
@@ -23,6 +28,8 @@ _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(rf"&lt;(?!(?:{'|'.join(KUBECTL_SAYS)})&gt;)[a-z][a-z0-9-]*&gt;")
 _CODE = re.compile(r"(<pre><span></span><code)>(.*?)</code>", re.DOTALL)
+_CONSOLE = re.compile(r'(<div class="language-console\b[^>]*>.*?<code>)(.*?)(?=</code>)', re.DOTALL)
+_LINE = re.compile(r'(<span id="__span[^>]*>)(.*?)(?=\n</span>)', re.DOTALL)
 _LIST_OF_PROOFS = "<!-- proofs -->"
 _MUTATIONS = "<!-- mutations -->"
 
@@ -79,9 +86,22 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     wrapped, `columns`; a placeholder in it, `varies`. Code says how many lines it has: its height is known before it is
     laid out.
     """
+    html = _CONSOLE.sub(lambda block: block[1] + _with_whole_commands(block[2]), html)
     marked = render.marks(html, _standings, "../" * page.url.count("/"))
     sized = _CODE.sub(lambda code: f'{code[1]} style="--lines:{code[2].count(chr(10))}">{code[2]}</code>', marked)
     return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', sized))
+
+
+def _with_whole_commands(code: str) -> str:
+    """Console code in which all lines of a command are of it: to Pygments those are that stand behind a backslash."""
+    lines = [found[2] for found in _LINE.finditer(code)]
+    text = unescape(re.sub(r"<[^>]*>", "", "\n".join(lines)))
+    for command in split(text) if text.startswith("$ ") else []:
+        typed = highlight(command.text, BashLexer(stripnl=False), HtmlFormatter(nowrap=True)).split("\n")
+        for number, (source, line) in enumerate(zip(command.source, typed, strict=False), start=command.line - 1):
+            lines[number] = f'<span class="gp">{escape(source[:2])}</span>{line}'
+    left = iter(lines)
+    return _LINE.sub(lambda found: found[1] + next(left), code)
 
 
 def _mark_output(output: re.Match[str]) -> str:

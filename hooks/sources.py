@@ -24,6 +24,7 @@ from figures import places  # noqa: E402
 from hooks import dates  # noqa: E402
 from notebooks.from_page import COMMENT  # noqa: E402
 
+_TAB = re.compile(r'^( *)=== "(.*)"$', re.MULTILINE)
 _PICTURE = re.compile(r'^--8<-- "(.*\.svg)"$', re.MULTILINE)
 _MADE = re.compile(rf"(?<=\]\()([./]*)({'|'.join(map(re.escape, dates.WRITTEN_BY_MACHINE))})(?=[#)])")
 """A link to a page that has no Markdown."""
@@ -60,7 +61,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def source(text: str, path: str) -> str:
     """A page's Markdown for readers elsewhere: without front matter and comments, its marks, pictures and figures
-    as links.
+    as links, its tabs as items of a list.
     """
     top = "../" * path.count("/")
     markdown, _ = get_data(text)
@@ -69,7 +70,7 @@ def source(text: str, path: str) -> str:
         markdown = mark.sub(rf"[✓]({top}proofs/#\1)", markdown)
     name = PurePosixPath(path).stem
     markdown = places.linked(COMMENT.sub("", markdown), "./" if name == "index" else f"{name}/")
-    return _PICTURE.sub(rf"![]({top}\1)", markdown)
+    return _PICTURE.sub(rf"![]({top}\1)", _TAB.sub(r"\1-   **\2**", markdown))
 
 
 def index(config: MkDocsConfig) -> str:

@@ -9,11 +9,20 @@ from pymdownx.superfences import SuperFencesBlockPreprocessor  # type: ignore[im
 
 RUNNABLE = ("python", "yaml", "console")
 """Languages that are run."""
+KUBECTL = "kubectl"
+"""The reader who prefers kubectl, the value of `client` at fences for that reader; the other reader is ""."""
+PYTHON_TAB = "Python"
+"""The title of a tab for the other reader; that of a tab for the reader of kubectl is `KUBECTL`."""
 
 
 def is_run(language: str, settings: Mapping[str, str]) -> bool:
     """Whether the tests run a fence, and readers can: a language that is run, and not marked `test="skip"`."""
     return language in RUNNABLE and "test" not in settings
+
+
+def is_for(reader: str, language: str, settings: Mapping[str, str]) -> bool:
+    """Whether a fence belongs to what one of the two readers of a page does."""
+    return language != "python" if reader == KUBECTL else "client" not in settings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ _OPENING = re.compile(r"(?P<start>\s*(?:`{3,}|~{3,})) *(?:\{ *\.\w+(?P<attribute
 
 
 def marked(markdown: str) -> str:
-    """A page's Markdown with `.run` at fences that can be run, and `.mode-…` at those for one mode of kube-proxy.
+    """A page's Markdown with `.run` at fences that can be run, `.mode-…` at those for one mode of kube-proxy, and
+    `.client-kubectl` at those for readers of kubectl.
 
     A fence that the tests do not run (`test="skip"`) is none; nor is YAML without a name to be saved by.
     """
@@ -23,5 +24,5 @@ def _with_classes(line: str, fence: Rendered) -> str:
     opening = _OPENING.fullmatch(line)
     assert opening, line  # the renderer takes no other
     attributes = (opening["attributes"] or opening["title"] or "").rstrip()
-    classes = " .run" + (f" .mode-{fence.settings['mode']}" if "mode" in fence.settings else "")
+    classes = " .run" + "".join(f" .{key}-{fence.settings[key]}" for key in ("mode", "client") if key in fence.settings)
     return f"{opening['start']} {{ .{fence.language}{classes}{attributes} }}"

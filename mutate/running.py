@@ -11,6 +11,7 @@ from typing import Any
 
 from claims.find import Proof
 from fences.find import find_fences
+from live.fences import KUBECTL
 from mutate.faults import WHY_NOT, Fault
 from mutate.zygote import Zygote
 from throwaway import Cluster
@@ -39,7 +40,8 @@ def item_of(proof: Proof) -> Item:
         return Item(proof, f"{proof.file}::{proof.name}", range(0))
     fence = next(each for each in find_fences(ROOT / proof.file) if each.start_line == proof.line)
     lines = range(fence.start_line, fence.end_line + 1)
-    return Item(proof, f"tests/test_pages.py::test_fence[{proof.file}:{lines[0]}-{lines[-1]}]", lines)
+    reader = f" {KUBECTL}" if "client" in fence.settings else ""
+    return Item(proof, f"tests/test_pages.py::test_fence[{proof.file}:{lines[0]}-{lines[-1]}{reader}]", lines)
 
 
 def items_of(claim: str, proofs: Sequence[Proof], fault: Fault) -> list[Item]:

@@ -1,6 +1,7 @@
 """A page of snippets as a notebook: each block that is run becomes a cell, with the output that the page shows.
 
-Text stays Markdown; what only this site's renderer knows, such as boxes and tabs, becomes plain paragraphs.
+Text stays Markdown; what only this site's renderer knows, such as boxes and tabs, becomes plain paragraphs. Of tabs for
+readers of Python and of kubectl it has those of Python: a notebook is run by one reader.
 """
 
 import posixpath
@@ -11,7 +12,7 @@ from nbformat import NotebookNode, v4
 
 from claims.find import MARK, REFERENCE
 from figures import places
-from live.fences import Rendered, rendered
+from live.fences import KUBECTL, PYTHON_TAB, Rendered, is_for, rendered
 from live.shell import split
 
 PREPARATIONS = '''\
@@ -58,8 +59,8 @@ _FIGURE = re.compile(r"^<figure.*?^</figure>\n", re.DOTALL | re.MULTILINE)
 _PREDICT = re.compile(r"^## Predict\b.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 _ATTRIBUTES = re.compile(r" ?\{ [#.][^}\n]* \}")
 _LINK = re.compile(r"(!?)\[([^]]*)\]\((?!https?:)([^)\s]+)\)")
-_START = "Before you start"
-"""The box that says how to try a page at Python's prompt; here `_note` stands in its place."""
+_LEFT_OUT = ("Before you start", KUBECTL)
+"""Titles of what is for others: how to try a page at Python's prompt, for which `_note` stands here; other tabs."""
 _PLACE = re.compile(r"\s*\0(\d+)")
 """Where a fence was."""
 
@@ -67,7 +68,7 @@ _PLACE = re.compile(r"\s*\0(\d+)")
 def from_page(markdown: str, path: str, site: str) -> NotebookNode:
     """The notebook of a page; `path` is its file's in docs/, `site` the address of the site, if it has one."""
     lines = markdown.split("\n")
-    fences = [fence for fence in rendered(lines) if fence.is_run]
+    fences = [fence for fence in rendered(lines) if fence.is_run and is_for("", fence.language, fence.settings)]
     for number, fence in reversed(list(enumerate(fences))):
         lines[fence.start : fence.end] = [f"{' ' * fence.indent}\0{number}"]
     text = places.linked("\n".join(lines), address("", path, site) if site else "")
@@ -125,8 +126,9 @@ def _flattened(lines: list[str]) -> list[str]:
         inside = []
         while rest and (not rest[0].strip() or rest[0].startswith(f"{container['indent']}    ")):
             inside.append(rest.pop(0)[4:])
-        if container["title"] != _START:
-            flat += ["", f"{container['indent']}**{container['title']}**", "", *_flattened(inside)]
+        if container["title"] not in _LEFT_OUT:
+            title = f"**{container['title']}**" if container["title"] != PYTHON_TAB else ""
+            flat += ["", f"{container['indent']}{title}", "", *_flattened(inside)]
     return flat
 
 

@@ -16,6 +16,7 @@ import recording
 import sharing
 from cluster_mode import mode_of
 from fences.selection import take_pages
+from live.fences import KUBECTL
 from throwaway import Cluster, ThrowawayError
 from throwaway.plan import ProxyMode
 
@@ -87,10 +88,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     of_pages = [report for report in skipped if "test_pages.py" in report.nodeid]
     if of_pages:
         terminalreporter.section("fences not run")
+    listed: set[tuple[str, str]] = set()
     for report in of_pages:
         fence = report.nodeid.partition("[")[2].partition("]")[0]  # pytest-xdist writes its group behind
         reason = report.longrepr[2].removeprefix("Skipped: ")
-        terminalreporter.line(f"{fence}: {reason}")
+        same = (fence.removesuffix(f" {KUBECTL}"), reason)  # whichever reader comes to it
+        if same not in listed:
+            terminalreporter.line(f"{fence}: {reason}")
+        listed.add(same)
 
 
 def _problem_with_cluster() -> str | None:

@@ -265,4 +265,7 @@ def test_the_page_of_proofs_shows_the_code_of_each_test_once_and_links_to_fences
     assert "test_it" not in again
     assert 'href="#code-pods-come-and-go"' in again
     opening = '``` { .python proves="pods-come-and-go pods-often" }'
-    assert render.with_places(opening) == '``` { .python #shows-pods-come-and-go proves="pods-come-and-go pods-often" }'
+    again = '    ``` { .console client="kubectl" proves="pods-come-and-go" }'
+    assert render.with_places(f"{opening}\n{again}") == (
+        f'``` {{ .python #shows-pods-come-and-go proves="pods-come-and-go pods-often" }}\n{again}'
+    )

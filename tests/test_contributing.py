@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import uuid
 from pathlib import Path
 
@@ -47,6 +48,30 @@ def follow(clone: Path) -> Path:
     page.write_text("\n".join([text.rstrip() + "\n", *examples, heading + rest]))
     write(clone, PROOF)
     return page
+
+
+def in_two_ways(clone: Path) -> Path:
+    """Make the page, and put the guide's tabs in place of its Python fence, which does the same."""
+    page = clone / new_page(NAME, clone)
+    (tabs,) = re.findall(r"^`````markdown\n(.*?)^`````\n", GUIDE, re.MULTILINE | re.DOTALL)
+    python = re.search(r"^```python\n.*?^```\n", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert python and textwrap.indent(python[0], "    ") in tabs
+    page.write_text(page.read_text().replace(python[0], tabs))
+    return page
+
+
+def run(clone: Path, page: Path, *tests: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a page of a clone, and tests there."""
+    # Those stand outside of tests/proofs, so what tests there are given has to be named.
+    given = ["--noconftest", "-p", "conftest", "-p", "proofs.conftest", "-c", "pyproject.toml", f"--rootdir={ROOT}"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *given, page, "tests/test_pages.py", *tests],
+        cwd=ROOT,
+        env=os.environ | {sharing.ALONE: "1", "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def write(clone: Path, path: Path) -> Path:
@@ -111,19 +136,20 @@ def test_the_guide_names_commands_that_there_are() -> None:
 @pytest.mark.once
 def test_the_guides_page_and_its_proof_pass(clone: Path) -> None:
     page = follow(clone)
-    # The proof stands outside of tests/proofs, so what tests there are given has to be named.
-    given = ["--noconftest", "-p", "conftest", "-p", "proofs.conftest", "-c", "pyproject.toml", f"--rootdir={ROOT}"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *given, page, "tests/test_pages.py", clone / PROOF],
-        cwd=ROOT,
-        env=os.environ | {sharing.ALONE: "1", "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ran = run(clone, page, clone / PROOF)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     fences = len([fence for fence in find_fences(page) if fence.is_run])
     assert re.search(rf"\b{fences + 1} passed, 2 skipped", ran.stdout), ran.stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.once
+def test_the_guides_page_in_two_ways_passes_for_each_reader(clone: Path) -> None:
+    page = in_two_ways(clone)
+    python, kubectl, shared, last = find_fences(page)
+    assert [fence.is_for("") for fence in (python, kubectl, shared, last)] == [True, False, True, True]
+    ran = run(clone, page)
+    assert re.search(r"\b7 passed in", ran.stdout), ran.stdout + ran.stderr
 
 
 @pytest.mark.cluster

@@ -21,7 +21,7 @@ import throwaway
 from claims.find import MODES
 from fences import python_session
 from fences.console import read_commands, run_console
-from fences.find import Fence, FenceError, check_settings, find_fences, needs_of
+from fences.find import Fence, FenceError, check_settings, check_tabs, find_fences, needs_of
 from fences.placeholders import KINDS, Placeholders, unknown
 from fences.python_session import PythonSession
 from fences.story import advice
@@ -108,6 +108,40 @@ def test_of_two_fences_for_two_modes_one_is_run_and_the_other_is_listed(proxy_mo
     (other,) = {*MODES} - {proxy_mode}
     assert re.search(r"\b2 passed, 1 skipped\b", ran.stdout), ran.stdout
     assert re.search(rf"both-modes.md:\d+-\d+: for kube-proxy's mode {other}\n", ran.stdout)
+
+
+def lines_of(page: Path) -> list[str]:
+    """The lines of each fence of a page, as in `12-19`."""
+    return [f"{fence.start_line}-{fence.end_line}" for fence in find_fences(page)]
+
+
+@pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
+def test_a_page_for_two_readers_is_run_once_for_each_and_what_is_skipped_is_listed_once() -> None:
+    page = CASES / "both-readers.md"
+    python, kubectl, shared, skipped = lines_of(page)
+    ran = run_pages(page, "-v")
+    assert re.search(r"\b5 passed, 2 skipped\b", ran.stdout), ran.stdout
+    ids = re.findall(r"both-readers\.md:(\S+(?: kubectl)?)\] PASSED", ran.stdout)
+    assert ids == [python, shared, f"{kubectl} kubectl", f"{shared} kubectl"]
+    assert ran.stdout.count(f"{page.name}:{skipped}: it would open an editor\n") == 1
+    assert f"{skipped} kubectl:" not in ran.stdout
+    for chosen, passed in ((shared, 2), (f"{shared} and kubectl", 1), (f"{shared} and not kubectl", 1)):
+        assert f"{passed} passed" in run_pages(page, "-k", chosen).stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.disturbs
+@pytest.mark.once
+def test_output_for_two_readers_is_rewritten_and_then_passes(tmp_path: Path) -> None:
+    right = (CASES / "both-readers.md").read_text()
+    page = write(tmp_path, re.sub(r"^( *(#> )?)made.*", r"\1wrong", right, flags=re.MULTILINE))
+    assert page.read_text().count("wrong") == 3
+    ran = run_pages(page, "--update-examples")
+    assert ran.returncode == 0, ran.stdout
+    assert page.read_text() == right
+    assert run_pages(page).returncode == 0
 
 
 @pytest.mark.cluster
@@ -257,6 +291,47 @@ def test_a_fence_for_one_mode_of_kube_proxy_is_run_in_that_mode_only(tmp_path: P
     assert fence.is_run
     assert fence.why_not_run("nftables") == ""
     assert fence.why_not_run("iptables") == "for kube-proxy's mode nftables"
+
+
+PYTHON_TAB = '=== "Python"\n\n    ```python\n    x = 1\n    ```\n\n'
+KUBECTL_TAB = '=== "kubectl"\n\n    ``` { .console client="kubectl" }\n    $ ls\n    ```\n\n'
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        (f"{PYTHON_TAB}{KUBECTL_TAB}```console\n$ ls\n```\n", ""),
+        (f'{KUBECTL_TAB}{PYTHON_TAB}Text.\n\n=== "A"\n\n    ```console\n    $ ls\n    ```\n', ""),
+        (f"{PYTHON_TAB}```python\nx = 1\n```\n", ""),
+        (f"{PYTHON_TAB}{KUBECTL_TAB}Text.\n\n```python\nx = 1\n```\n", '15: it stands in no tab "Python" with'),
+        (f"{PYTHON_TAB}{KUBECTL_TAB}Text.\n\n{PYTHON_TAB}", '17: it stands in no tab "Python" with a tab "kubectl"'),
+        (f"{PYTHON_TAB}{KUBECTL_TAB}Text.\n\n{KUBECTL_TAB}", '17: it stands in no tab "kubectl" with a tab "Python"'),
+        (f"{PYTHON_TAB}Text.\n\n{KUBECTL_TAB}", '3: it stands in no tab "Python" with a tab "kubectl" beside'),
+        ('``` { .console client="kubectl" }\n$ ls\n```\n', '1: it stands in no tab "kubectl" with a tab "Python"'),
+        (
+            f"{PYTHON_TAB}{KUBECTL_TAB}    ```console\n    $ ls\n    ```\n",
+            '13: on a page for two readers a tab "kubectl" has fences with client="kubectl" only',
+        ),
+        (
+            f"{KUBECTL_TAB}{PYTHON_TAB}    ```console\n    $ ls\n    ```\n",
+            '13: on a page for two readers a tab "Python" has Python fences only',
+        ),
+    ],
+)
+def test_neither_reader_of_a_page_misses_a_step(page: str, complaint: str, tmp_path: Path) -> None:
+    fences = find_fences(write(tmp_path, page))
+    if not complaint:
+        check_tabs(fences)
+        return
+    with pytest.raises(FenceError, match=rf"page\.md:{complaint}"):
+        check_tabs(fences)
+
+
+@pytest.mark.parametrize("opening", ['.console client="oc"', '.python client="kubectl"'])
+def test_a_fence_is_for_all_readers_or_for_one_that_there_is(opening: str, tmp_path: Path) -> None:
+    (fence,) = find_fences(write(tmp_path, f"``` {{ {opening} }}\n$ ls\n```\n"))
+    with pytest.raises(FenceError, match=r"page\.md:1: a fence that is not for all readers is Python, or has client="):
+        check_settings(fence)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,10 @@ def test_a_page_may_load_nothing_but_what_it_was_built_with(live: Live) -> None:
             '``` { .console mode="iptables" proves="x" }',
             '``` { .console .run .mode-iptables mode="iptables" proves="x" }',
         ),
+        (
+            '    ``` { .console client="kubectl" }',
+            '    ``` { .console .run .client-kubectl client="kubectl" }',
+        ),
         ('``` { .console test="skip" reason="why" }', '``` { .console test="skip" reason="why" }'),
         ("```mermaid", "```mermaid"),
         ("````markdown\n```python\n```\n````\n```sh", "````markdown\n```python\n```\n````\n```sh"),
@@ -331,6 +335,33 @@ def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served) -> None:
         browser.close()
 
 
+def test_a_reader_of_kubectl_runs_a_page_without_its_python(served: Served) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)
+        tab.goto(f"{served.address}{NODEPORT}#token={served.key}")
+        tab.locator(".tabbed-set > input").first.focus()
+        tab.keyboard.press("ArrowRight")
+        blocks = tab.locator(".highlight.run")
+        shown = tab.locator(".highlight.run.language-console:not(.client-kubectl)").first
+        number = 1 + blocks.evaluate_all("(blocks, shown) => blocks.indexOf(shown)", shown.element_handle())
+        tab.get_by_role("button", name=f"Run all blocks above block {number} ").press("Enter")
+        expect(tab.get_by_role("log", name=f"Output of block {number - 1}", exact=True)).to_contain_text(
+            "service/echo-server-nodeport created"
+        )
+        tab.get_by_role("button", name=f"Run block {number}", exact=True).press("Enter")
+        expect(tab.get_by_role("log", name=f"Output of block {number}", exact=True)).to_contain_text("5678:30080/TCP")
+        ran = tab.locator(".live-status").all_inner_texts()[: number - 1]
+        languages = blocks.evaluate_all("blocks => blocks.map(({ className }) => /language-(\\w+)/.exec(className)[1])")
+        assert [language == "python" for language in languages[: number - 1]] == [not said for said in ran]
+        assert "Done." in ran
+        tab.get_by_text("On the cluster").click()
+        tab.get_by_role("button", name="Reset").press("Enter")
+        expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
+        browser.close()
+
+
 def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
     """Runs and edits blocks, stops one, loses the cluster in the middle of one, and goes on with a new one."""
     with sync_playwright() as playwright:
@@ -396,7 +427,7 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
         expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
 
         console = 1 + tab.locator(".highlight.run").evaluate_all(
-            "blocks => blocks.findIndex((block) => block.matches('.language-console'))"
+            "blocks => blocks.findIndex((block) => block.matches('.language-console:not(.client-kubectl)'))"
         )
         block(console, "$ y=7; cd /; echo $PWD; sleep 1000\n")
         tab.keyboard.press("Shift+Enter")

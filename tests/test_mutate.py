@@ -14,7 +14,7 @@ from fences.console import run_console
 from fences.find import FenceError, find_fences
 from fences.placeholders import Placeholders
 from live.shell import Shell
-from mutate import render, results
+from mutate import render, results, running
 from mutate.__main__ import main
 from mutate.faults import FAULTS, WHY_NOT, Fault, nothing
 from mutate.plugin import broken_outputs
@@ -236,6 +236,12 @@ def test_a_fence_is_run_by_its_lines_and_only_where_there_is_no_test() -> None:
     (fence,) = items_of("clusterip-no-turns", proofs, fault)
     assert fence.id.endswith(f"services-clusterip.md:{fence.lines[0]}-{fence.lines[-1]}]")
     assert items_of("clusterip-wrong-port-iptables", proofs, fault) == []
+
+
+def test_a_fence_for_readers_of_kubectl_is_run_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "page.md").write_text('``` { .console client="kubectl" proves="a-1" }\n$ echo 1\n1\n```\n')
+    monkeypatch.setattr(running, "ROOT", tmp_path)
+    assert item_of(Proof(("a-1",), "page.md", 1)).id.endswith("[page.md:1-4 kubectl]")
 
 
 NO_ZYGOTE = Zygote.__new__(Zygote)

@@ -194,6 +194,24 @@ print(1)
     a b
     ```
 
+=== "Python"
+
+    In Python:
+
+    ```python
+    print(2)
+    #> 2
+    ```
+
+=== "kubectl"
+
+    With kubectl:
+
+    ``` { .console client="kubectl" }
+    $ echo 2
+    2
+    ```
+
 ```yaml title="a.yaml"
 kind: X
 ```
@@ -206,12 +224,14 @@ $ false
 ```
 """
     notebook = from_page(page, "a/b.md", "https://x.org/")
-    title, _, prepare, python, tab, console, yaml, rest = notebook.cells
+    title, _, prepare, python, tab, console, words, chosen, yaml, rest = notebook.cells
     assert title.source == "# Page\n\nA Service [✓](https://x.org/proofs/#a-b). See [x](https://x.org/y/#z)."
     assert "def console" in prepare.source
     assert (python.source, stored.printed(python)) == ("print(1)", ["1"])
     assert tab.source == "**nftables**\n\nSo:"
     assert (console.source, stored.printed(console)) == ("%%console nftables\necho a \\\nb", ["a b"])
+    assert words.source == "In Python:", "of two ways of doing the same, a notebook has one"
+    assert (chosen.source, stored.printed(chosen)) == ("print(2)", ["2"])
     assert yaml.source == "%%writefile a.yaml\nkind: X"
     figure = "[Figure](https://x.org/a/b/#a-figure-1): What it shows."
     assert rest.source == f"{figure}\n\n```\n$ false\n```"

@@ -7,9 +7,13 @@
 
 A fence has the id `docs/…/page.md:12-19`. The fences of a page share a Python session, a shell, a folder and
 the values of numbered placeholders; so, whichever fence is chosen, those above it on its page run before it.
+
+A page with tabs for readers of kubectl is run once for each reader, see CONTRIBUTING.md. For that of kubectl its
+fences have the ids `docs/…/page.md:12-19 kubectl`; `-k "12-19 and not kubectl"` leaves those out.
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,12 +25,24 @@ import recording
 import sharing
 import throwaway
 from fences.console import read_commands
-from fences.find import Fence, FenceError, check_settings, find_fences, is_run_once, needs_of
+from fences.find import (
+    Fence,
+    FenceError,
+    check_settings,
+    check_tabs,
+    find_fences,
+    is_run_once,
+    needs_of,
+    readers_of,
+)
 from fences.python_session import check_names
 from fences.selection import selected_pages
 from fences.story import EarlierFenceFailed, Story
 from live import namespaces
 from live.leftovers import Cluster
+
+DNS_REMEMBERS_SECONDS = 30
+"""For how long CoreDNS goes on to answer with the address of a Service that is deleted, see its Corefile."""
 
 
 @functools.cache
@@ -48,7 +64,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         fences = [
             pytest.param(
                 fence,
-                id=str(fence),
+                reader,
+                id=fence.id_for(reader),
                 marks=(
                     group(fence.page),
                     need(*needs[fence.path]),
@@ -56,10 +73,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 ),
             )
             for page in pages
+            for reader in readers_of(page)
             for fence in page
-            if not fence.is_picture
+            if fence.is_for(reader) and not fence.is_picture
         ]
-        metafunc.parametrize("fence", fences)
+        metafunc.parametrize(("fence", "reader"), fences)
     if "fences" in metafunc.fixturenames:
         pages = [page for page in pages if page]
         metafunc.parametrize("fences", pages, ids=[page[0].page for page in pages])
@@ -71,6 +89,7 @@ def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -
             check_settings(fence)
             if fence.is_run and fence.language == "console":
                 read_commands(fence)
+        check_tabs(fences)
         check_names([fence for fence in fences if fence.is_run and fence.language == "python"], eval_example)
     except FenceError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
@@ -79,24 +98,29 @@ def test_page_before_it_is_run(fences: list[Fence], eval_example: EvalExample) -
 @pytest.fixture(scope="module")
 def story_of(
     throwaway_cluster: throwaway.Cluster, proxy_mode: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Path], Story]]:
-    """The story of a page. It lasts until that of another page is asked for."""
+) -> Iterator[Callable[[Path, str], Story]]:
+    """The story of a page for one of its readers. It lasts until another one is asked for."""
     scratch = tmp_path_factory.mktemp("cluster")
-    stories: dict[Path, Story] = {}
+    stories: dict[tuple[Path, str], Story] = {}
+    begun: dict[Path, float] = {}  # when the latest fence of the reader before began, its last one if all were run
     turn = ExitStack()  # a page has Pods between its fences, too, which nobody may disturb
 
-    def of(page: Path) -> Story:
-        if page not in stories:
+    def of(page: Path, reader: str) -> Story:
+        if (page, reader) not in stories:
             end()
+            if page in begun and namespaces.made_by(page):  # the other reader's Services had the same names
+                time.sleep(max(0, begun[page] + DNS_REMEMBERS_SECONDS - time.monotonic()))
             turn.enter_context(sharing.turn(throwaway_cluster.kubeconfig, alone=False))
             cluster = Cluster(throwaway_cluster.kubeconfig, scratch, namespaces.of_others(page))
-            stories[page] = Story(fences_of(page), tmp_path_factory.mktemp(page.stem), cluster, proxy_mode)
-        return stories[page]
+            fences = [fence for fence in fences_of(page) if fence.is_for(reader)]
+            stories[page, reader] = Story(fences, tmp_path_factory.mktemp(page.stem), cluster, proxy_mode)
+        return stories[page, reader]
 
     def end() -> None:
-        for page in list(stories):
+        for key in list(stories):
+            begun[key[0]] = stories[key].begun
             try:
-                stories.pop(page).close()
+                stories.pop(key).close()
             except FenceError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
             finally:
@@ -110,14 +134,15 @@ def story_of(
 @pytest.mark.needs_capability("exec", "node-network", "ipv4", nodes=3)
 def test_fence(
     fence: Fence,
-    story_of: Callable[[Path], Story],
+    reader: str,
+    story_of: Callable[[Path, str], Story],
     proxy_mode: str,
     eval_example: EvalExample,
     capfd: pytest.CaptureFixture[str],
     record_property: Callable[[str, object], None],
 ) -> None:
     try:
-        story_of(fence.path).run_until(fence, eval_example, capfd)
+        story_of(fence.path, reader).run_until(fence, eval_example, capfd)
     except FenceError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     except EarlierFenceFailed as earlier:

@@ -2,12 +2,16 @@
 
 import re
 import subprocess
+from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from markdown import Markdown
 from PIL import Image
 
-from hooks import dates, moved, offline, programs, sources, terms, words
+from hooks import dates, marks, moved, offline, programs, sources, terms, words
 from reading import screenshots
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +107,25 @@ def test_markdown_for_readers_elsewhere_has_its_marks_as_links() -> None:
         sources.source(text, "folder/x.md").strip()
         == f"# X\n\n![](../assets/x.svg)\n\n[Figure](x/#a-b-1): Shown.\n\n{links}"
     )
+
+
+def test_markdown_for_readers_elsewhere_has_tabs_as_items_of_a_list() -> None:
+    text = '=== "Python"\n\n    ```python\n    x = 1\n    ```\n\n=== "kubectl"\n\n    Text.\n'
+    assert sources.source(text, "x.md") == text.replace('=== "Python"', "-   **Python**").replace(
+        '=== "kubectl"', "-   **kubectl**"
+    )
+
+
+def test_all_lines_of_a_command_are_shown_as_typed() -> None:
+    settings = {"pymdownx.highlight": {"line_spans": "__span", "pygments_lang_class": True}}
+    text = "```console\n$ for x in '<a\n> b>'; do \\\n> echo $x\n> done\n<a\n\n$ ls\n```\n"
+    html = Markdown(extensions=[*settings, "pymdownx.superfences"], extension_configs=settings).convert(text)
+    assert '<span class="go">&gt; done' in html, "Pygments does it by itself now, and hooks/marks.py need not"
+    page: Any = SimpleNamespace(url="page/")
+    marked = marks.on_page_content(html, page)
+    assert re.findall(r'<span class="gp">(.*?)</span>', marked) == ["$ ", "&gt; ", "&gt; ", "&gt; ", "$ "]
+    assert re.findall(r'<span class="go">(.*?)</span>', marked) == ["&lt;a"]
+    assert unescape(re.sub(r"<.*?>", "", marked)) == re.sub(r"```.*\n", "", text)
 
 
 def test_links_of_the_offline_copy_lead_to_files(monkeypatch: pytest.MonkeyPatch) -> None:

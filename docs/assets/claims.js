@@ -17,9 +17,21 @@ const unfoldProof = () => {
 };
 window.document$?.subscribe(unfoldProof);
 
+// Who comes to a snippet in a tab that is not chosen sees it.
+const showTab = () => {
+  const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const tab = place?.closest(".tabbed-block");
+  if (!tab || tab.checkVisibility()) return;
+  const number = [...tab.parentElement.children].indexOf(tab);
+  tab.closest(".tabbed-set").querySelectorAll(":scope > input")[number].click();
+  place.scrollIntoView();
+};
+window.document$?.subscribe(showTab);
+
 // Who chose a page in the drawer by keyboard has left it, as the theme closes it for all others.
 window.document$?.subscribe(() => {
   const link = document.activeElement;
   if (link.closest(".md-sidebar--primary") && matchMedia("(max-width: 76.2344em)").matches) link.blur();
 });
 window.addEventListener("hashchange", unfoldProof);
+window.addEventListener("hashchange", showTab);

@@ -35,7 +35,7 @@ export class Block {
     const isFile = this.language === "yaml";
     this.runs = button(isFile ? "Save" : "Run", `${isFile ? "Save" : "Run"} block ${number}`, () => page.run([this]));
     this.runsAbove = button("Run all above", `Run all blocks above block ${number} that have not run`, () =>
-      page.run(page.blocks.slice(0, number - 1).filter((block) => !block.hasRun && !block.runs.disabled)),
+      page.run(page.blocks.slice(0, number - 1).filter((block) => !block.hasRun && !block.runs.disabled && block.isChosen)),
     );
     this.runsAbove.hidden = number === 1;
     this.stops = button("Stop", `Stop block ${number}`, () => page.stop());
@@ -131,6 +131,12 @@ export class Block {
     const number = named.at(-1)[2] - 1;
     const begin = lines.slice(0, number).join("\n").length + (number ? 1 : 0);
     this.wrong.put("error", begin, begin + (lines[number] ?? "").length);
+  }
+
+  // Of tabs for readers of Python and of kubectl, one is chosen: the other's block does the same in another way.
+  get isChosen() {
+    const tab = this.element.closest(".tabbed-content:has(.client-kubectl) > .tabbed-block");
+    return !tab || tab.checkVisibility();
   }
 
   get isEdited() {

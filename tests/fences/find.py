@@ -11,12 +11,13 @@ from mkdocs.utils.meta import get_data
 from pytest_examples import CodeExample
 
 from claims.find import MODES
-from live.fences import RUNNABLE, is_run, rendered
+from live.fences import KUBECTL, PYTHON_TAB, RUNNABLE, is_for, is_run, rendered
 from throwaway.capabilities import check_names
 from throwaway.errors import ThrowawayError
 
 _PICTURES = ("mermaid",)
 _SHOWN_BY_MATERIAL = {"title", "linenums", "hl_lines", "title_mode"}
+_TAB = re.compile(r'(?P<indent> *)===[!+]* +"(?P<title>.*)"\s*')
 _LOOKS_LIKE_A_FENCE = re.compile(r"[>\s]*(`{3,}|~{3,})[^`]*")
 
 
@@ -34,6 +35,12 @@ class Fence(CodeExample):
     """The word after the backticks, such as `python`."""
     settings: dict[str, str] = field(default_factory=dict)
     """Key and value of each attribute on the fence's line, such as `title`."""
+    tab: str = ""
+    """The title of the tab in which it stands, "" if in none."""
+    tabs: int = 0
+    """The line at which that tab and those beside it begin."""
+    is_rewritten: bool = field(default=False, compare=False)
+    """Whether it is written into the page when the tests end, see `update.rewrite`."""
     check: Callable[[str], None] | None = field(default=None, compare=False)
     """Compares what the fence printed when it was run with another source; raises `FenceError` if they differ."""
 
@@ -53,6 +60,19 @@ class Fence(CodeExample):
     def is_run(self) -> bool:
         """Whether the tests run it."""
         return is_run(self.language, self.settings)
+
+    @property
+    def own_tab(self) -> str:
+        """The title of the tab in which it has to stand on a page for two readers; "" if it is for both."""
+        return KUBECTL if "client" in self.settings else PYTHON_TAB if self.language == "python" and self.is_run else ""
+
+    def is_for(self, reader: str) -> bool:
+        """Whether a reader, `KUBECTL` or "", comes to it."""
+        return is_for(reader, self.language, self.settings)
+
+    def id_for(self, reader: str) -> str:
+        """The id of the test that runs it for a reader, as in `docs/page.md:12-19 kubectl`."""
+        return f"{self} {reader}".rstrip()
 
     def why_not_run(self, proxy_mode: str) -> str:
         """Why the tests do not run it on a cluster whose kube-proxy is in this mode; "" if they do."""
@@ -79,6 +99,7 @@ def find_fences(page: Path) -> list[Fence]:
         if found.quoted:
             raise FenceError(f"{name}:{found.start + 1}: fences in blockquotes are not run; use an admonition")
         inside = lines[found.start + 1 : found.end - 1]
+        tab, tabs = _tab(lines[: found.start], found.indent)
         fences.append(
             Fence(
                 source="".join(line[found.indent :] + "\n" for line in inside),
@@ -93,6 +114,8 @@ def find_fences(page: Path) -> list[Fence]:
                 page=name,
                 language=found.language,
                 settings=found.settings,
+                tab=tab,
+                tabs=tabs,
             )
         )
     inside_fences = {number for fence in fences for number in range(fence.start_line, fence.end_line + 1)}
@@ -103,6 +126,41 @@ def find_fences(page: Path) -> list[Fence]:
                 'indentation; attributes but for title go in braces: ``` { .console test="skip" reason="…" }'
             )
     return fences
+
+
+def _tab(above: list[str], indent: int) -> tuple[str, int]:
+    """The title of the tab in which a fence stands directly, below these lines, and the line where its tabs begin."""
+    title, first = "", 0
+    for number, line in reversed(list(enumerate(above, start=1))):
+        tab = _TAB.fullmatch(line)
+        if tab and len(tab["indent"]) == indent - 4:
+            title, first = title or tab["title"], number
+        elif line.strip() and not line.startswith(" " * indent):
+            break
+    return title, first
+
+
+def readers_of(fences: list[Fence]) -> tuple[str, ...]:
+    """The readers of a page: "", and `KUBECTL` if it has fences for that one. Each runs it from top to bottom."""
+    return ("", KUBECTL) if any("client" in fence.settings for fence in fences) else ("",)
+
+
+def check_tabs(fences: list[Fence]) -> None:
+    """Raise `FenceError` where one of the two readers of a page would miss a step."""
+    if KUBECTL not in readers_of(fences):
+        return
+    there = {(fence.tabs, fence.tab) for fence in fences if fence.tab == fence.own_tab}
+    for fence in fences:
+        own = fence.own_tab
+        other = KUBECTL if own == PYTHON_TAB else PYTHON_TAB
+        if own and (fence.tab != own or (fence.tabs, other) not in there):
+            raise FenceError(
+                f'{fence.place()}: it stands in no tab "{own}" with a tab "{other}" beside it that has a fence for the '
+                "other reader, who would miss this step"
+            )
+        if not own and fence.tab in (PYTHON_TAB, KUBECTL):
+            what = "Python fences" if fence.tab == PYTHON_TAB else f'fences with client="{KUBECTL}"'
+            raise FenceError(f'{fence.place()}: on a page for two readers a tab "{fence.tab}" has {what} only')
 
 
 def needs_of(page: Path) -> tuple[str, ...]:
@@ -130,7 +188,7 @@ def _front_matter(page: Path) -> dict[str, Any]:
 
 def check_settings(fence: Fence) -> None:
     """Raise `FenceError` where the fence's own line breaks the rules for pages (see CONTRIBUTING.md)."""
-    unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason", "proves", "mode"})
+    unknown = sorted(fence.settings.keys() - _SHOWN_BY_MATERIAL - {"test", "reason", "proves", "mode", "client"})
     if unknown:
         raise FenceError(f"{fence.place()}: a fence has no attribute {unknown[0]!r}")
     if fence.settings.get("test", "skip") != "skip":
@@ -141,6 +199,8 @@ def check_settings(fence: Fence) -> None:
         raise FenceError(
             f"{fence.place()}: kube-proxy has no mode {fence.settings['mode']!r} here; there are {', '.join(MODES)}"
         )
+    if fence.settings.get("client", KUBECTL) != KUBECTL or ("client" in fence.settings and fence.language == "python"):
+        raise FenceError(f'{fence.place()}: a fence that is not for all readers is Python, or has client="{KUBECTL}"')
     if "mode" in fence.settings and not fence.is_run:
         raise FenceError(f"{fence.place()}: a fence that is not run is run in no mode")
     if fence.language not in RUNNABLE and not fence.is_picture and "test" not in fence.settings:

@@ -1,5 +1,6 @@
 """Runs a page: its fences from top to bottom, in one Python session, one shell and one folder."""
 
+import time
 from http import HTTPStatus
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Story:
 
         `folder` is an empty one for its files, `proxy_mode` the mode of the cluster's kube-proxy.
         """
+        self.begun = time.monotonic()
+        """When the latest fence began, by the monotonic clock."""
         self._fences = [fence for fence in fences if not fence.is_picture]
         self._proxy_mode = proxy_mode
         self._next = 0
@@ -75,6 +78,7 @@ class Story:
     def _run(
         self, fence: Fence, before: Things, eval_example: EvalExample, capture: pytest.CaptureFixture[str]
     ) -> None:
+        self.begun = time.monotonic()
         check_settings(fence)
         if not fence.is_run or fence.why_not_run(self._proxy_mode):
             return

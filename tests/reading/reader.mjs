@@ -78,6 +78,47 @@ try {
     done.fromTop[place] = top;
   }
 
+  // Tabs for readers of Python and of kubectl: who chooses one has chosen in all, and the copy button takes all lines of a
+  // command. A link to a snippet in the other tab leads to it.
+  const twoWays = new URL("../services-nodeport/", url).href;
+  const seenTabs = () =>
+    page.$$eval(".tabbed-block", (tabs) => tabs.filter((tab) => tab.checkVisibility()).map((tab) =>
+      tab.closest(".tabbed-set").querySelectorAll(".tabbed-labels > label")[[...tab.parentElement.children].indexOf(tab)].innerText));
+  await page.goto(twoWays, { waitUntil: "networkidle0" });
+  await page.focus(".tabbed-set > input");
+  await page.keyboard.press("ArrowRight");
+  done.tabsChosen = await seenTabs();
+  const loop = await page.evaluateHandle(() =>
+    [...document.querySelectorAll(".client-kubectl")].find((block) => block.textContent.includes("\n> done")));
+  await loop.evaluate((element) => element.scrollIntoView());
+  await (await loop.waitForSelector("[data-md-type=copy]", patience)).evaluate((element) => element.click());
+  done.copiedLoop = await page.evaluate(() => navigator.clipboard.readText());
+  await page.goto(`${twoWays}#shows-nodeport-every-node`, { waitUntil: "networkidle0" });
+  await page.waitForFunction(() => {
+    const place = document.querySelector("#shows-nodeport-every-node");
+    const { top } = place.getBoundingClientRect();
+    return place.checkVisibility() && top >= 0 && top < innerHeight;
+  }, patience);
+  done.placeInOtherTab = true;
+
+  // The same without scripts, and on paper.
+  await page.setJavaScriptEnabled(false);
+  await page.goto(twoWays, { waitUntil: "load" });
+  await page.click(".tabbed-labels > label:nth-child(2)");
+  done.firstTabWithoutScripts = (await seenTabs())[0];
+  await page.emulateMediaType("print");
+  done.tabsOnPaper = await page.$$eval(".tabbed-set", (sets) =>
+    sets.map((set) =>
+      [...set.querySelectorAll(":scope > .tabbed-labels > label, :scope > .tabbed-content > .tabbed-block")]
+        .map((each) => [each.getBoundingClientRect().top, each.matches("label") ? each.innerText : "what it has", each.checkVisibility()])
+        .filter(([, , isSeen]) => isSeen)
+        .sort(([top], [other]) => top - other)
+        .map(([, what]) => what),
+    ),
+  );
+  await page.emulateMediaType("screen");
+  await page.setJavaScriptEnabled(true);
+
   // On a phone with a keyboard: what has the focus is on the screen, also in the navigation, which is a drawer there.
   await page.setViewport({ width: 390, height: 800 });
   await page.goto(url, { waitUntil: "load" });

@@ -83,6 +83,23 @@ def test_marks_tabs_and_search_are_used_by_keyboard(done: Any) -> None:
     assert done["enterLeadsToResult"]
 
 
+def test_who_chooses_a_tab_has_chosen_in_all_and_a_link_leads_into_the_other(done: Any) -> None:
+    assert len(done["tabsChosen"]) > 10
+    assert set(done["tabsChosen"]) == {"kubectl"}
+    assert done["placeInOtherTab"]
+
+
+def test_tabs_are_seen_without_scripts_and_all_of_them_on_paper_below_their_names(done: Any) -> None:
+    assert done["firstTabWithoutScripts"] == "kubectl"
+    expected = ["Python", "what it has", "kubectl", "what it has"]
+    assert [tabs for tabs in done["tabsOnPaper"] if tabs != expected] == []
+    assert len(done["tabsOnPaper"]) == len(done["tabsChosen"])
+
+
+def test_the_copy_button_takes_all_lines_of_a_command(done: Any) -> None:
+    assert re.search(r"^for .*; do\n +until .*\ndone\Z", done["copiedLoop"], re.MULTILINE)
+
+
 def test_the_contents_lead_to_their_headings(done: Any) -> None:
     assert len(done["fromTop"]) == 3
     elsewhere = {place: top for place, top in done["fromTop"].items() if not 40 <= top <= 110}
