@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 from claims.find import MARK, REFERENCE  # noqa: E402
 from figures import places  # noqa: E402
 from hooks import dates  # noqa: E402
-from notebooks.from_page import COMMENT  # noqa: E402
+from notebooks.from_page import ANNOTATION, COMMENT  # noqa: E402
 
 _TAB = re.compile(r'^( *)=== "(.*)"$', re.MULTILINE)
 _PICTURE = re.compile(r'^--8<-- "(.*\.svg)"$', re.MULTILINE)
@@ -69,8 +69,9 @@ def source(text: str, path: str) -> str:
     for mark in (MARK, REFERENCE):
         markdown = mark.sub(rf"[✓]({top}proofs/#\1)", markdown)
     name = PurePosixPath(path).stem
-    markdown = places.linked(COMMENT.sub("", markdown), "./" if name == "index" else f"{name}/")
-    return _PICTURE.sub(rf"![]({top}\1)", _TAB.sub(r"\1-   **\2**", markdown))
+    markdown = ANNOTATION.sub(r"# (\1)", _TAB.sub(r"\1-   **\2**", COMMENT.sub("", markdown)))
+    markdown = places.linked(markdown, "./" if name == "index" else f"{name}/")
+    return _PICTURE.sub(rf"![]({top}\1)", markdown)
 
 
 def index(config: MkDocsConfig) -> str:

@@ -54,6 +54,8 @@ def console(mode, commands):
 
 COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
 """What only writers of a page are told."""
+ANNOTATION = re.compile(r"# \((\d+)\)!$", re.MULTILINE)
+"""The number of an annotation in code; elsewhere it stays a comment, `# (1)`."""
 _CONTAINER = re.compile(r'(?P<indent> *)(?:!!!|\?\?\?\+?|===) *(?P<kind>\w*) *"(?P<title>.*)"\s*')
 _FIGURE = re.compile(r"^<figure.*?^</figure>\n", re.DOTALL | re.MULTILINE)
 _PREDICT = re.compile(r"^## Predict\b.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -97,6 +99,7 @@ def from_page(markdown: str, path: str, site: str) -> NotebookNode:
 
 def _cell(fence: Rendered, lines: list[str]) -> NotebookNode:
     """A fence's cell, with what the page says that it prints."""
+    lines = [ANNOTATION.sub(r"# (\1)", line) for line in lines]
     if fence.language == "yaml":
         code, printed = [f"%%writefile {fence.settings['title']}", *lines], []
     elif fence.language == "python":

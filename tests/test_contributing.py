@@ -43,7 +43,7 @@ def follow(clone: Path) -> Path:
     """Make the page, put the guide's examples into it, and write the proof; returns the page."""
     page = clone / new_page(NAME, clone)
     examples = re.findall(r"^````markdown\n(.*?)^````\n", GUIDE, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 8
+    assert len(examples) == 9
     text, heading, rest = page.read_text().partition("## Clean up\n")
     page.write_text("\n".join([text.rstrip() + "\n", *examples, heading + rest]))
     write(clone, PROOF)

@@ -356,6 +356,8 @@ def test_a_reader_of_kubectl_runs_a_page_without_its_python(served: Served) -> N
         languages = blocks.evaluate_all("blocks => blocks.map(({ className }) => /language-(\\w+)/.exec(className)[1])")
         assert [language == "python" for language in languages[: number - 1]] == [not said for said in ran]
         assert "Done." in ran
+        manifest = tab.locator(".highlight.run.language-yaml code:has(.code-note)").first.text_content()
+        assert manifest and "#" not in manifest, "the numbers of annotations are no part of what is saved"
         tab.get_by_text("On the cluster").click()
         tab.get_by_role("button", name="Reset").press("Enter")
         expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")

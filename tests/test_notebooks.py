@@ -213,8 +213,10 @@ print(1)
     ```
 
 ```yaml title="a.yaml"
-kind: X
+kind: X # (1)!
 ```
+
+1. Its kind.
 
 <a-figure way="back">What it shows.</a-figure>
 
@@ -232,9 +234,9 @@ $ false
     assert (console.source, stored.printed(console)) == ("%%console nftables\necho a \\\nb", ["a b"])
     assert words.source == "In Python:", "of two ways of doing the same, a notebook has one"
     assert (chosen.source, stored.printed(chosen)) == ("print(2)", ["2"])
-    assert yaml.source == "%%writefile a.yaml\nkind: X"
+    assert yaml.source == "%%writefile a.yaml\nkind: X # (1)"
     figure = "[Figure](https://x.org/a/b/#a-figure-1): What it shows."
-    assert rest.source == f"{figure}\n\n```\n$ false\n```"
+    assert rest.source == f"1. Its kind.\n\n{figure}\n\n```\n$ false\n```"
 
 
 def test_a_downloaded_notebook_says_so_when_its_bash_has_ended() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from markdown import Markdown
+from mkdocs.exceptions import PluginError
 from PIL import Image
 
-from hooks import dates, marks, moved, offline, programs, sources, terms, words
+from hooks import annotations, dates, marks, moved, offline, programs, sources, terms, words
 from reading import screenshots
 
 ROOT = Path(__file__).parents[1]
@@ -116,16 +117,60 @@ def test_markdown_for_readers_elsewhere_has_tabs_as_items_of_a_list() -> None:
     )
 
 
-def test_all_lines_of_a_command_are_shown_as_typed() -> None:
+ANNOTATED = """\
+```yaml title="a.yaml"
+kind: Pod # (1)!
+name: x # not (this)!
+port: 80 # (2)!
+```
+
+1. A kind [✓](proof:a-b).
+2. A port.
+"""
+
+
+def html_of(text: str) -> str:
+    """What the site's extensions make of code and lists."""
     settings = {"pymdownx.highlight": {"line_spans": "__span", "pygments_lang_class": True}}
+    return Markdown(extensions=[*settings, "pymdownx.superfences"], extension_configs=settings).convert(text)
+
+
+PAGE: Any = SimpleNamespace(url="page/", file=SimpleNamespace(src_uri="page.md"))
+
+
+def test_all_lines_of_a_command_are_shown_as_typed() -> None:
     text = "```console\n$ for x in '<a\n> b>'; do \\\n> echo $x\n> done\n<a\n\n$ ls\n```\n"
-    html = Markdown(extensions=[*settings, "pymdownx.superfences"], extension_configs=settings).convert(text)
+    html = html_of(text)
     assert '<span class="go">&gt; done' in html, "Pygments does it by itself now, and hooks/marks.py need not"
-    page: Any = SimpleNamespace(url="page/")
-    marked = marks.on_page_content(html, page)
+    marked = marks.on_page_content(html, PAGE)
     assert re.findall(r'<span class="gp">(.*?)</span>', marked) == ["$ ", "&gt; ", "&gt; ", "&gt; ", "$ "]
     assert re.findall(r'<span class="go">(.*?)</span>', marked) == ["&lt;a"]
     assert unescape(re.sub(r"<.*?>", "", marked)) == re.sub(r"```.*\n", "", text)
+
+
+def test_the_numbers_of_annotations_lead_to_the_items_and_are_no_part_of_the_code() -> None:
+    html = annotations.on_page_content(html_of(f"{ANNOTATED}\nText.\n\n{ANNOTATED}"), PAGE)
+    links = re.findall(r'<a class="code-note" href="#([^"]+)" aria-label="Note (\d)" data-note="\2"></a>', html)
+    assert links == [("note-1-1", "1"), ("note-1-2", "2"), ("note-2-1", "1"), ("note-2-2", "2")]
+    assert re.findall(r'<li id="(.*?)">', html) == [anchor for anchor, _ in links]
+    code = re.search(r"<code>(.*?)</code>", html, re.DOTALL)
+    assert code and re.sub(r"<.*?>", "", code[1]) == "kind: Pod\nname: x # not (this)!\nport: 80\n"
+    assert '<a href="proof:a-b">✓</a>' in html
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [(ANNOTATED.replace("2. A port.\n", ""), 2), (ANNOTATED.replace("1. A", "Text.\n\n1. A"), 1)],
+)
+def test_an_annotation_without_an_item_ends_the_build(text: str, missing: int) -> None:
+    with pytest.raises(PluginError, match=rf"^docs/page\.md: the annotation \({missing}\) has no item: they are"):
+        annotations.on_page_content(html_of(text), PAGE)
+
+
+def test_markdown_for_readers_elsewhere_has_annotations_as_comments() -> None:
+    assert sources.source(ANNOTATED.replace("proof:", "x:"), "page.md") == ANNOTATED.replace("proof:", "x:").replace(
+        ")!\n", ")\n"
+    ).replace("(this)", "(this)!")
 
 
 def test_links_of_the_offline_copy_lead_to_files(monkeypatch: pytest.MonkeyPatch) -> None:

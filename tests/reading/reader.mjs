@@ -93,6 +93,20 @@ try {
   await loop.evaluate((element) => element.scrollIntoView());
   await (await loop.waitForSelector("[data-md-type=copy]", patience)).evaluate((element) => element.click());
   done.copiedLoop = await page.evaluate(() => navigator.clipboard.readText());
+  // Annotations of code: Tab leads to their numbers, Enter to what is said. Numbers are not copied.
+  const numbered = await page.waitForSelector(".highlight:has(.code-note)", patience);
+  await numbered.evaluate((element) => element.scrollIntoView());
+  await (await numbered.waitForSelector("[data-md-type=copy]", patience)).evaluate((element) => element.click());
+  done.copiedAnnotated = await page.evaluate(() => navigator.clipboard.readText());
+  await page.focus(".code-note");
+  await page.keyboard.press("Tab");
+  done.annotation = await page.evaluate(() => document.activeElement.matches(".code-note") && document.activeElement.ariaLabel);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector(".code-notes > li:nth-child(2)").matches(":target"), patience);
+  done.annotationIsSeen = await page.$eval(".code-notes > li:target", (item) => {
+    const { top, bottom } = item.getBoundingClientRect();
+    return top > 48 && bottom < innerHeight;
+  });
   await page.goto(`${twoWays}#shows-nodeport-every-node`, { waitUntil: "networkidle0" });
   await page.waitForFunction(() => {
     const place = document.querySelector("#shows-nodeport-every-node");
@@ -116,6 +130,7 @@ try {
         .map(([, what]) => what),
     ),
   );
+  done.annotationsOnPaper = await page.$$eval(".code-notes > li", (items) => items.filter((item) => item.checkVisibility()).length);
   await page.emulateMediaType("screen");
   await page.setJavaScriptEnabled(true);
 

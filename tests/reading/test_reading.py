@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reading import lighthouse, node
 
@@ -94,6 +95,13 @@ def test_tabs_are_seen_without_scripts_and_all_of_them_on_paper_below_their_name
     expected = ["Python", "what it has", "kubectl", "what it has"]
     assert [tabs for tabs in done["tabsOnPaper"] if tabs != expected] == []
     assert len(done["tabsOnPaper"]) == len(done["tabsChosen"])
+
+
+def test_annotations_are_reached_by_keyboard_are_seen_on_paper_and_are_not_copied(done: Any) -> None:
+    assert (done["annotation"], done["annotationIsSeen"]) == ("Note 2", True)
+    assert done["annotationsOnPaper"] == 4
+    assert yaml.safe_load(done["copiedAnnotated"])["kind"] == "Service"
+    assert not re.search(r"#|\(\d\)| $", done["copiedAnnotated"], re.MULTILINE)
 
 
 def test_the_copy_button_takes_all_lines_of_a_command(done: Any) -> None:
