@@ -17,6 +17,8 @@ from claims.results import Result
 _LINK = re.compile(r'\s*<a href="proof:([a-z0-9-]+)">✓</a>')
 _REFERENCE = re.compile(r'\s*<a href="claim:([a-z0-9-]+)">✓</a>')
 _FENCE_THAT_PROVES = re.compile(r'^(\s*(?:`{3,}|~{3,}) *\{ *\.\w+)(?=[^}\n]*\bproves="([a-z0-9-]+))', re.MULTILINE)
+_UNSEARCHED = "data-search-exclude"
+"""Keeps an element out of the search's index, up to where an element of the same name ends that is in it."""
 _WORDS = {
     "proved": "Proved",
     "failed": "Its proof failed",
@@ -88,16 +90,17 @@ def _reference(standing: Standing, top: str, number: int) -> str:
     """The mark of a claim that another page makes: it says how that claim stands, and leads to it."""
     claim = standing.claim
     page = top + claim.page.removeprefix("docs/").removesuffix("index.md").replace(".md", "/")
-    said = f"<span>It rests on what is said elsewhere: “{escape(claim.text, quote=False)}.”</span>"
+    said = f"<span {_UNSEARCHED}>It rests on what is said elsewhere: “{escape(claim.text, quote=False)}.”</span>"
     more = (
-        f'<a href="{page}#why-{claim.id}">Where it is said</a>, <a href="{top}proofs/#{claim.id}">how it is tried</a>'
+        f'<span {_UNSEARCHED}><a href="{page}#why-{claim.id}">Where it is said</a>,'
+        f' <a href="{top}proofs/#{claim.id}">how it is tried</a></span>'
     )
     return _button(standing, f"said-{number}-{claim.id}", said + more)
 
 
 def _mark(standing: Standing, proofs_page: str) -> str:
-    done = "".join(f"<span>{_told(proof, standing.claim.page)}</span>" for proof in standing.proofs)
-    more = f'<a href="{proofs_page}#{standing.claim.id}">Its code and its results</a>'
+    done = "".join(f"<span {_UNSEARCHED}>{_told(proof, standing.claim.page)}</span>" for proof in standing.proofs)
+    more = f'<a {_UNSEARCHED} href="{proofs_page}#{standing.claim.id}">Its code and its results</a>'
     return _button(standing, f"why-{standing.claim.id}", done + more)
 
 
@@ -105,7 +108,7 @@ def _button(standing: Standing, anchor: str, inside: str) -> str:
     sign = {"proved": "✓", "failed": "✗"}.get(standing.state, "?")
     verdict = escape(standing.verdict, quote=False)
     return (
-        f'<span class="claim claim-{standing.state}" data-search-exclude>'
+        f'<span class="claim claim-{standing.state}" {_UNSEARCHED}>'
         f'<button type="button" aria-label="{_WORDS[standing.state]}. How?" aria-describedby="{anchor}">{sign}'
         f'</button><span class="claim-why" role="tooltip" id="{anchor}"><b>{verdict}</b>{inside}</span></span>'
     )

@@ -84,9 +84,10 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
 
     A `#> …` line gets the class `printed`; a line of console output that has columns, and so must not be
     wrapped, `columns`; a placeholder in it, `varies`. Code says how many lines it has: its height is known before it is
-    laid out.
+    laid out. Names of tabs are not searched.
     """
     html = _CONSOLE.sub(lambda block: block[1] + _with_whole_commands(block[2]), html)
+    html = html.replace('<div class="tabbed-labels">', '<div class="tabbed-labels" data-search-exclude>')
     marked = render.marks(html, _standings, "../" * page.url.count("/"))
     sized = _CODE.sub(lambda code: f'{code[1]} style="--lines:{code[2].count(chr(10))}">{code[2]}</code>', marked)
     return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', sized))

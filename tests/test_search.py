@@ -202,6 +202,19 @@ def test_there_are_a_hundred_questions_and_something_is_typed_for_each() -> None
     assert list(TYPED) == anchors()
 
 
+def test_what_marks_say_and_names_of_tabs_are_not_in_what_is_searched(built_site: Path) -> None:
+    docs = json.loads((built_site / "search/search_index.json").read_text("utf-8"))["docs"]
+    of_pages = " ".join(doc["text"] for doc in docs if not doc["location"].startswith("proofs/"))
+    for said in (
+        "Its code and its results",
+        "how it is tried",
+        "It rests on what",
+        "If it were not so",
+        "Pythonkubectl",
+    ):
+        assert said not in of_pages
+
+
 @pytest.mark.parametrize("anchor", TYPED)
 def test_what_is_typed_finds_the_answer(search: Search, anchor: str) -> None:
     pages = search(TYPED[anchor])
