@@ -38,7 +38,7 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
             if name not in styled and (ROOT / drawing.SCRIPTS / f"{name}.css").exists():
                 styled.add(name)
                 drawn = (
-                    f'<link rel="stylesheet" href="{styles}/{name}.css">{drawn}'  # hooks/frame.py puts it into the page
+                    f'<link rel="stylesheet" href="{styles}/{name}.css">{drawn}'  # hooks/styles.py puts it into the page
                 )
         html = html.replace(_place(number), drawn)
     return html

@@ -27,7 +27,6 @@ from mutate import results as mutation_results  # noqa: E402
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(rf"&lt;(?!(?:{'|'.join(KUBECTL_SAYS)})&gt;)[a-z][a-z0-9-]*&gt;")
-_CODE = re.compile(r"(<pre><span></span><code)>(.*?)</code>", re.DOTALL)
 _CONSOLE = re.compile(r'(<div class="language-console\b[^>]*>.*?<code>)(.*?)(?=</code>)', re.DOTALL)
 _LINE = re.compile(r'(<span id="__span[^>]*>)(.*?)(?=\n</span>)', re.DOTALL)
 _LIST_OF_PROOFS = "<!-- proofs -->"
@@ -83,14 +82,12 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     """Mark what snippets printed, and how claims stand.
 
     A `#> …` line gets the class `printed`; a line of console output that has columns, and so must not be
-    wrapped, `columns`; a placeholder in it, `varies`. Code says how many lines it has: its height is known before it is
-    laid out. Names of tabs are not searched.
+    wrapped, `columns`; a placeholder in it, `varies`. Names of tabs are not searched.
     """
     html = _CONSOLE.sub(lambda block: block[1] + _with_whole_commands(block[2]), html)
     html = html.replace('<div class="tabbed-labels">', '<div class="tabbed-labels" data-search-exclude>')
     marked = render.marks(html, _standings, "../" * page.url.count("/"))
-    sized = _CODE.sub(lambda code: f'{code[1]} style="--lines:{code[2].count(chr(10))}">{code[2]}</code>', marked)
-    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', sized))
+    return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', marked))
 
 
 def _with_whole_commands(code: str) -> str:
