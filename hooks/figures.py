@@ -37,9 +37,7 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
         for name in (figure.name, "figure"):  # in this order, since each goes in front
             if name not in styled and (ROOT / drawing.SCRIPTS / f"{name}.css").exists():
                 styled.add(name)
-                drawn = (
-                    f'<link rel="stylesheet" href="{styles}/{name}.css">{drawn}'  # hooks/styles.py puts it into the page
-                )
+                drawn = f'<link rel="stylesheet" href="{styles}/{name}.css">{drawn}'  # see hooks/styles.py
         html = html.replace(_place(number), drawn)
     return html
 

@@ -22,7 +22,10 @@ _MENDED_SCRIPT = {
         'document.body.dataset.mdColorMedia&&document.body.setAttribute("data-md-color-switching","")'
     ),
     '__md_set("__palette",s)': 'document.body.dataset.mdColorSwitching===""&&__md_set("__palette",s)',
-    # So they were by each word to the browser of what colours there are, even if it is the same as before.
+    # The first link to a place on the same page fetched the page anew: what a reader had done there was lost.
+    'let s=t.pipe(ne("pathname"),': 'let s=t.pipe(Q(we()),ne("pathname"),Ie(1),',
+    's.pipe(b(()=>t),ne("hash"))': 's.pipe(Q(0),b(()=>t),ne("hash"))',
+    # All was styled anew, too, whenever the browser was told which colours there are, even if they were the same.
     'x("meta",{name:"color-scheme"});document.head.appendChild(o)': 'document.querySelector("meta[name=color-scheme]")',
     "return o.content=a.colorScheme,": "return o.content===a.colorScheme||(o.content=a.colorScheme),",
 }

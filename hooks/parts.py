@@ -1,7 +1,7 @@
 """Parts of a page that are not laid out until they come near the screen: on a phone that is half of its work.
 
-Each gets an attribute of which theme/main.html and docs/assets/site.css make use. Selectors that count children would do
-without, but have a browser look at all of them again whenever one is added.
+Each gets an attribute, of which theme/main.html and docs/assets/site.css make use. Selectors that count children would
+do without, but have a browser look at all of them again whenever one is added.
 """
 
 import re

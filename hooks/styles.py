@@ -1,8 +1,8 @@
 """The styles of a page stand in it, and of the theme's only those that some page may need.
 
 A browser paints nothing before it has the styles, and asks for them only once it has begun to read the page: on a slow
-line that is a third of the time until there is something to read. The theme's are for every site that there may be; what
-they say of parts that are on no page here, a quarter of them, is left out.
+line that is a third of the time until there is something to read. The theme's are for every site that there may be.
+What they say of parts that are on no page here, a quarter of them, is left out.
 """
 
 import re
@@ -23,7 +23,7 @@ _NAMED = re.compile(r'[.#](-?[A-Za-z_][\w-]*)|\[data-md-color-[a-z]+="?([\w-]+)'
 _IN_BRACKETS = re.compile(r'\[(?!data-md-color-)[^\]]*\]|"[^"]*"')
 _PROPERTY = re.compile(r"(--[\w-]+):(?:url\(\"[^\"]*\"\)|[^;{}\"])*(?:;|(?=\}))")
 _COSTLY = {".md-typeset table:not([class])+*", ".md-typeset h2+h3"}
-"""Whenever a script puts an element into the text, these two have Chromium style all of it anew. All they do is a space."""
+"""They are for spaces, and have Chromium style all of the text anew whenever a script puts an element into it."""
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
@@ -42,7 +42,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def needed(styles: list[str], pages: list[str], scripts: list[str]) -> list[str]:
-    """Stylesheets without the rules for classes, identifiers and colours that are in no page, and in no string of a script.
+    """Stylesheets without rules for classes, identifiers and colours that are in no page, and in no string of a script.
 
     Where they ask for the class `focus-visible`, which a script of the theme gives, they ask the browser instead, which
     knows by itself, and at once.

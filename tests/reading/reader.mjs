@@ -66,17 +66,71 @@ try {
   done.enterLeadsToResult = true;
 
   // The contents lead to their headings, of a long page of which nothing but the top has been laid out.
+  // The page stays as it is, with what a reader has done on it.
   done.fromTop = {};
+  done.staysAsItIs = [];
   for (const link of [3, 5, 9]) {
     await page.goto(new URL("../services-nodeport/", url).href, { waitUntil: "networkidle0" });
-    const [place, top] = await page.evaluate(async (number) => {
+    await page.evaluate(() => window.scripted);
+    const [place, top, stays] = await page.evaluate(async (number) => {
+      const article = document.querySelector("article");
       const link = document.querySelectorAll(".md-sidebar--secondary a.md-nav__link")[number];
       link.click();
       for (let frames = 0; frames < 30; frames++) await new Promise(requestAnimationFrame);
-      return [link.hash, document.getElementById(link.hash.slice(1)).getBoundingClientRect().top];
+      return [link.hash, document.getElementById(link.hash.slice(1)).getBoundingClientRect().top, article.isConnected];
     }, link);
     done.fromTop[place] = top;
+    done.staysAsItIs.push(stays);
   }
+
+  // So does the address of a place, and a link to one on another page. Who comes back finds what they had before them.
+  const far = new URL("../services-nodeport/#when-something-dies", url);
+  const topOf = (place) =>
+    page.evaluate(async (place) => {
+      for (let frames = 0; frames < 30; frames++) await new Promise(requestAnimationFrame);
+      return document.querySelector(place).getBoundingClientRect().top;
+    }, place);
+  await page.goto(url, { waitUntil: "networkidle0" }); // from the same page a place would be reached without loading it
+  await page.goto(far.href, { waitUntil: "networkidle0" });
+  done.fromTop["by its address"] = await topOf(far.hash);
+  await page.goto(url, { waitUntil: "networkidle0" });
+  await page.evaluate((href) => {
+    const link = Object.assign(document.createElement("a"), { href });
+    document.querySelector("article").append(link);
+    link.click();
+  }, far.href);
+  await page.waitForFunction((hash) => document.querySelector(hash), patience, far.hash);
+  done.fromTop["from another page"] = await topOf(far.hash);
+  await page.goto(far.href.replace(far.hash, ""), { waitUntil: "networkidle0" });
+  await page.waitForFunction(() => !document.querySelector("[data-part]"), patience);
+  await page.$eval(far.hash, (heading) => heading.scrollIntoView({ block: "center" }));
+  done.beforeLeaving = await topOf(far.hash);
+  await page.$eval(".md-footer__link--next", (link) => link.click());
+  await page.waitForFunction((hash) => !document.querySelector(hash), patience, far.hash);
+  await page.goBack();
+  await page.waitForFunction((hash) => document.querySelector(hash), patience, far.hash);
+  done.afterComingBack = await topOf(far.hash);
+
+  // Soon all of a page is laid out: what is not is cut off at its edges.
+  await page.goto(far.href.replace(far.hash, ""), { waitUntil: "load" });
+  done.partsAtFirst = (await page.$$("[data-part]")).length;
+  await page.waitForFunction(() => !document.querySelector("[data-part]"), patience);
+  done.partsInTheEnd = (await page.$$("[data-part]")).length;
+
+  // Colours: the system's at first, and those that a reader chooses from then on.
+  const colours = () => page.evaluate(() => [document.body.dataset.mdColorScheme, document.querySelector("[name=color-scheme]").content]);
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+  await page.goto(url, { waitUntil: "load" });
+  done.coloursOfSystem = [await colours()];
+  await page.evaluate(() => window.scripted);
+  done.coloursOfSystem.push(await colours());
+  await page.$eval("[data-md-component=palette] label:not([hidden])", (label) => label.click());
+  done.coloursChosen = [await colours()];
+  await page.reload({ waitUntil: "load" });
+  await page.evaluate(() => window.scripted);
+  done.coloursChosen.push(await colours());
+  await page.evaluate(() => localStorage.clear());
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
 
   // Tabs for readers of Python and of kubectl: who chooses one has chosen in all, and the copy button takes all lines of a
   // command. A link to a snippet in the other tab leads to it.
@@ -146,6 +200,7 @@ try {
       await page.evaluate(() => {
         const { x, right } = document.activeElement.getBoundingClientRect();
         return { name: document.activeElement.textContent.trim(), inNavigation: Boolean(document.activeElement.closest(".md-nav")),
+                 hasOutline: getComputedStyle(document.activeElement).outlineStyle !== "none",
                  isSeen: x >= 0 && right <= innerWidth && document.activeElement.checkVisibility({ opacityProperty: true }) };
       }),
     );

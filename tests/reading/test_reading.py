@@ -109,15 +109,33 @@ def test_the_copy_button_takes_all_lines_of_a_command(done: Any) -> None:
 
 
 def test_the_contents_lead_to_their_headings(done: Any) -> None:
-    assert len(done["fromTop"]) == 3
+    assert len(done["fromTop"]) == 5
     elsewhere = {place: top for place, top in done["fromTop"].items() if not 40 <= top <= 110}
     assert not elsewhere, "below the header, which is 48 pixels high, and near it"
+
+
+def test_a_link_to_a_place_on_the_page_leaves_it_as_it_is(done: Any) -> None:
+    assert done["staysAsItIs"] == [True] * 3
+
+
+def test_who_comes_back_to_a_page_finds_what_they_had_before_them(done: Any) -> None:
+    assert done["afterComingBack"] == pytest.approx(done["beforeLeaving"], abs=2)
+
+
+def test_a_long_page_is_soon_laid_out_to_its_end(done: Any) -> None:
+    assert done["partsAtFirst"] > 20
+    assert done["partsInTheEnd"] == 0
+
+
+def test_colours_are_the_systems_until_a_reader_chooses_and_then_theirs(done: Any) -> None:
+    assert done["coloursOfSystem"] == [["slate", "dark"]] * 2
+    assert done["coloursChosen"] == [["default", "light"]] * 2
 
 
 def test_on_a_phone_the_focus_is_seen_in_the_navigation(done: Any) -> None:
     stops = [stop for stop in done["focusedOnPhone"] if stop["inNavigation"]]
     assert len(stops) > 10
-    assert [stop["name"] for stop in stops if not stop["isSeen"]] == []
+    assert [stop["name"] for stop in stops if not (stop["isSeen"] and stop["hasOutline"])] == []
 
 
 def test_the_index_of_the_search_is_fetched_once_and_not_before_it_is_wanted(done: Any) -> None:
