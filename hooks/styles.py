@@ -20,6 +20,7 @@ _STRINGS = re.compile(r'"[^"\n]*"|\'[^\'\n]*\'|`[^`]*`')
 _WORD = re.compile(r"[\w-]+")
 _NOT = re.compile(r":not\([^()]*(?:\([^()]*\)[^()]*)*\)")
 _NAMED = re.compile(r'[.#](-?[A-Za-z_][\w-]*)|\[data-md-color-[a-z]+="?([\w-]+)')
+_BEGINNING = re.compile(r"(?<=\w--)[^-].*")
 _IN_BRACKETS = re.compile(r'\[(?!data-md-color-)[^\]]*\]|"[^"]*"')
 _PROPERTY = re.compile(r"(--[\w-]+):(?:url\(\"[^\"]*\"\)|[^;{}\"])*(?:;|(?=\}))")
 _COSTLY = {".md-typeset table:not([class])+*", ".md-typeset h2+h3"}
@@ -43,6 +44,8 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def needed(styles: list[str], pages: list[str], scripts: list[str]) -> list[str]:
     """Stylesheets without rules for classes, identifiers and colours that are in no page, and in no string of a script.
+
+    A script may have the beginning of a name alone, as in `tabbed-control--${side}`.
 
     Where they ask for the class `focus-visible`, which a script of the theme gives, they ask the browser instead, which
     knows by itself, and at once.
@@ -81,7 +84,8 @@ def _selectors(prelude: list[tinycss2.ast.Node]) -> Iterator[str]:
 
 def _may_match(selector: str, names: set[str]) -> bool:
     plain = _IN_BRACKETS.sub("", _NOT.sub("", selector))
-    return all((name or value) in names for name, value in _NAMED.findall(plain))
+    found = [name or value for name, value in _NAMED.findall(plain)]
+    return all(name in names or _BEGINNING.sub("", name) in names for name in found)
 
 
 def _without_unused_properties(styles: list[str], others: list[str]) -> list[str]:

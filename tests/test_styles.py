@@ -3,7 +3,7 @@
 from hooks import styles
 
 PAGE = '<body data-md-color-primary="custom"><p class="lead big" id="top">admonition</p></body>'
-SCRIPT = 'element("div", {class: "md-dialog"})'
+SCRIPT = 'element("div", {class: "md-dialog"}); element("button", {class: `control control--${side}`})'
 
 
 def needed(css: str) -> str:
@@ -14,6 +14,10 @@ def needed(css: str) -> str:
 def test_rules_stay_for_names_of_pages_and_of_scripts() -> None:
     css = ".lead{a:b}p#top>b{a:b}.md-dialog{a:b}[data-md-color-primary=custom]{a:b}a:hover{a:b}"
     assert needed(css) == css
+
+
+def test_rules_stay_for_names_that_a_script_completes() -> None:
+    assert needed(".control--next{a:b}.md-dialog--active{a:b}") == ".control--next{a:b}"
 
 
 def test_rules_go_for_names_that_are_nowhere_or_only_in_the_text() -> None:
