@@ -19,7 +19,7 @@ from hooks import dates
 
 ROOT = Path(__file__).parents[1]
 SITE = "https://example.org/services/"
-REPOSITORY = "https://example.org/repository"
+REPOSITORY = "https://github.com/example/repository"
 WAS, IS = "labs/was-here", "labs/ready"
 """A page that was moved."""
 
@@ -169,6 +169,12 @@ def test_each_page_says_in_which_part_it_stands_and_where_it_is_edited(pages: di
         assert all(file_of(hosted, urljoin(page, link)).is_file() for link, _ in trail)
         assert one(r'<a href="([^"]*)"[^>]* rel="edit"', pages[page]) == f"{REPOSITORY}/edit/main/docs/{path}"
         assert (ROOT / "docs" / path).is_file()
+
+
+def test_the_link_to_the_repository_has_nobody_ask_its_host(pages: dict[str, str]) -> None:
+    for html in pages.values():
+        assert f'<a href="{REPOSITORY}" ' in html
+        assert 'data-md-component="source"' not in html, "the theme's script asks api.github.com for each"
 
 
 def test_what_is_not_there_has_a_page_that_works_at_any_depth(pages: dict[str, str], hosted: Path) -> None:
