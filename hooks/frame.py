@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 
 _MENDED = {
     'data-md-component="search" role="dialog"': 'data-md-component="search" role="dialog" aria-label="Search"',
@@ -56,11 +57,11 @@ def on_post_template(output_content: str, template_name: str, **_: object) -> st
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Mend the theme's script. Raises `ValueError` if a new version of it has not what is mended."""
+    """Mend the theme's script. Ends the build with one line if a new version of it has not what is mended."""
     (script,) = Path(config.site_dir).glob("assets/javascripts/bundle.*.min.js")
     text = script.read_text("utf-8")
     for said, mended in _MENDED_SCRIPT.items():
         if text.count(said) != 1:
-            raise ValueError(f"{script.name}: {said} is not in it once; see hooks/frame.py")
+            raise PluginError(f"{script.name}: {said} is not in it once; see hooks/frame.py")
         text = text.replace(said, mended)
     script.write_text(text, "utf-8")

@@ -117,10 +117,11 @@ def story_of(
         return stories[page, reader]
 
     def end() -> None:
-        for key in list(stories):
-            begun[key[0]] = stories[key].begun
+        for page, reader in list(stories):
+            story = stories.pop((page, reader))
+            begun[page] = story.begun
             try:
-                stories.pop(key).close()
+                story.close()
             except FenceError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
             finally:

@@ -9,17 +9,19 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+const placeOfAddress = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
+
 // Who comes from a claim's mark to its place on the page of proofs sees its code at once.
 const unfoldProof = () => {
-  const id = decodeURIComponent(location.hash.slice(1));
-  const code = id && document.getElementById(id)?.closest(".proof")?.querySelector("details");
+  const code = placeOfAddress()?.closest(".proof")?.querySelector("details");
   if (code) code.open = true;
 };
 window.document$?.subscribe(unfoldProof);
+window.addEventListener("hashchange", unfoldProof);
 
 // Who comes to a snippet in a tab that is not chosen sees it.
 const showTab = () => {
-  const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const place = placeOfAddress();
   const tab = place?.closest(".tabbed-block");
   if (!tab || tab.checkVisibility()) return;
   const number = [...tab.parentElement.children].indexOf(tab);
@@ -27,11 +29,10 @@ const showTab = () => {
   place.scrollIntoView();
 };
 window.document$?.subscribe(showTab);
+window.addEventListener("hashchange", showTab);
 
 // Who chose a page in the drawer by keyboard has left it, as the theme closes it for all others.
 window.document$?.subscribe(() => {
   const link = document.activeElement;
   if (link.closest(".md-sidebar--primary") && matchMedia("(max-width: 76.2344em)").matches) link.blur();
 });
-window.addEventListener("hashchange", unfoldProof);
-window.addEventListener("hashchange", showTab);
