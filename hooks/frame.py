@@ -9,6 +9,7 @@ from mkdocs.exceptions import PluginError
 _MENDED = {
     'data-md-component="search" role="dialog"': 'data-md-component="search" role="dialog" aria-label="Search"',
     'class="md-search__scrollwrap" tabindex="0"': 'class="md-search__scrollwrap" tabindex="0" aria-label="Results"',
+    '<nav class="md-tags"': '<nav class="md-tags" aria-label="Topics"',
     'class="md-path" aria-label="Navigation"': 'class="md-path" aria-label="Where this page is"',
     'data-md-component="progress" role="progressbar"': 'data-md-component="progress" aria-hidden="true"',
 }

@@ -46,7 +46,7 @@ async def _serve(port: int, client: Path, cluster: str, options: Sequence[str]) 
     with (
         contextlib.suppress(asyncio.CancelledError),
         tempfile.TemporaryDirectory(prefix="live-") as scratch,
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | {SITE_PORT: str(site_port)}) as mkdocs,
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | {SITE_PORT: str(site_port), "TMPDIR": scratch}) as mkdocs,
     ):
         try:
             await site.until_served(mkdocs, site_port)

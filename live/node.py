@@ -35,6 +35,6 @@ def install(project: Path, folder: Path) -> None:
     if folder != project:
         for file in (lock, project / "package.json"):
             shutil.copy(file, folder)
-    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
     subprocess.run(npm("ci", *options), cwd=folder, check=True)
     stamp.write_text(digest)

@@ -60,9 +60,11 @@ class InCluster(KernelSpecManager):
         if kernel_name != "page":
             raise NoSuchKernel(kernel_name)
         kernel = [sys.executable, "-m", "live.kernel", "-f", "{connection_file}"]
+        scratch = os.environ["JUPYTER_RUNTIME_DIR"]
         return KernelSpec(
             argv=[sys.executable, "-m", "throwaway", "shell", f"--name={self.cluster}", "--", *kernel],
-            env={"PYTHONPATH": str(ROOT), "LIVE_SCRATCH": os.environ["JUPYTER_RUNTIME_DIR"]},
+            # Kubernetes' client leaves the key in a temporary file if the kernel is killed, as by Reset.
+            env={"PYTHONPATH": str(ROOT), "LIVE_SCRATCH": scratch, "TMPDIR": scratch},
             display_name="Page",
             language="python",
         )

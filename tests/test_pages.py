@@ -102,10 +102,18 @@ def story_of(
     """The story of a page for one of its readers. It lasts until another one is asked for."""
     scratch = tmp_path_factory.mktemp("cluster")
     stories: dict[tuple[Path, str], Story] = {}
+    refused: dict[Path, str] = {}
     begun: dict[Path, float] = {}  # when the latest fence of the reader before began, its last one if all were run
     turn = ExitStack()  # a page has Pods between its fences, too, which nobody may disturb
 
     def of(page: Path, reader: str) -> Story:
+        if page in refused:
+            raise EarlierFenceFailed(f"not run: an earlier fence of this page failed: {refused[page]}")
+        try:
+            check_tabs(fences_of(page))  # else one reader's outputs, which lack a step, would be written into the page
+        except FenceError as error:
+            refused[page] = str(error)
+            raise
         if (page, reader) not in stories:
             end()
             if page in begun and namespaces.made_by(page):  # the other reader's Services had the same names

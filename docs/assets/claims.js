@@ -9,27 +9,22 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-const placeOfAddress = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
-
-// Who comes from a claim's mark to its place on the page of proofs sees its code at once.
-const unfoldProof = () => {
-  const code = placeOfAddress()?.closest(".proof")?.querySelector("details");
+// Who comes from a claim's mark to its place on the page of proofs sees its code at once, and who comes to a snippet in a
+// tab that is not chosen sees that.
+const showPlace = () => {
+  const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const code = place?.closest(".proof")?.querySelector("details");
   if (code) code.open = true;
-};
-window.document$?.subscribe(unfoldProof);
-window.addEventListener("hashchange", unfoldProof);
-
-// Who comes to a snippet in a tab that is not chosen sees it.
-const showTab = () => {
-  const place = placeOfAddress();
   const tab = place?.closest(".tabbed-block");
   if (!tab || tab.checkVisibility()) return;
   const number = [...tab.parentElement.children].indexOf(tab);
   tab.closest(".tabbed-set").querySelectorAll(":scope > input")[number].click();
   place.scrollIntoView();
 };
-window.document$?.subscribe(showTab);
-window.addEventListener("hashchange", showTab);
+window.document$?.subscribe(showPlace);
+window.addEventListener("hashchange", showPlace);
+// A link to a place on the same page the theme follows by itself, and the browser does not tell.
+document.addEventListener("click", ({ target }) => target.closest?.("a")?.hash && setTimeout(showPlace));
 
 // Who chose a page in the drawer by keyboard has left it, as the theme closes it for all others.
 window.document$?.subscribe(() => {

@@ -156,7 +156,7 @@ def check_tabs(fences: list[Fence]) -> None:
         if own and (fence.tab != own or (fence.tabs, other) not in there):
             raise FenceError(
                 f'{fence.place()}: it stands in no tab "{own}" with a tab "{other}" beside it that has a fence for the '
-                "other reader, who would miss this step"
+                "other reader, who would miss this step; put both in such tabs"
             )
         if not own and fence.tab in (PYTHON_TAB, KUBECTL):
             what = "Python fences" if fence.tab == PYTHON_TAB else f'fences with client="{KUBECTL}"'

@@ -161,12 +161,27 @@ try {
     const { top, bottom } = item.getBoundingClientRect();
     return top > 48 && bottom < innerHeight;
   });
+  const comesToOtherTab = () =>
+    page.waitForFunction(() => {
+      const place = document.querySelector("#shows-nodeport-every-node");
+      const { top } = place.getBoundingClientRect();
+      return place.checkVisibility() && top >= 0 && top < innerHeight;
+    }, patience);
+  const isHidden = () => page.$eval("#shows-nodeport-every-node", (place) => !place.checkVisibility());
+  done.otherTabIsHidden = await isHidden();
+  await page.evaluate(() => {
+    const link = Object.assign(document.createElement("a"), { href: "#shows-nodeport-every-node" });
+    document.querySelector("article").append(link);
+    link.click();
+  });
+  await comesToOtherTab();
+  await page.goto(twoWays, { waitUntil: "networkidle0" });
+  await page.focus(".tabbed-set > input:checked");
+  await page.keyboard.press("ArrowRight");
+  done.otherTabIsHidden &&= await isHidden();
+  await page.goto(url, { waitUntil: "load" });
   await page.goto(`${twoWays}#shows-nodeport-every-node`, { waitUntil: "networkidle0" });
-  await page.waitForFunction(() => {
-    const place = document.querySelector("#shows-nodeport-every-node");
-    const { top } = place.getBoundingClientRect();
-    return place.checkVisibility() && top >= 0 && top < innerHeight;
-  }, patience);
+  await comesToOtherTab();
   done.placeInOtherTab = true;
 
   // The same without scripts, and on paper.

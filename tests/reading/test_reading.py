@@ -87,7 +87,7 @@ def test_marks_tabs_and_search_are_used_by_keyboard(done: Any) -> None:
 def test_who_chooses_a_tab_has_chosen_in_all_and_a_link_leads_into_the_other(done: Any) -> None:
     assert len(done["tabsChosen"]) > 10
     assert set(done["tabsChosen"]) == {"kubectl"}
-    assert done["placeInOtherTab"]
+    assert done["otherTabIsHidden"] and done["placeInOtherTab"]
 
 
 def test_tabs_are_seen_without_scripts_and_all_of_them_on_paper_below_their_names(done: Any) -> None:
