@@ -1,4 +1,4 @@
-"""Parts of a page that are not laid out until they come near the screen: on a phone that is half of its work.
+"""Parts of a page that are laid out when they come near the screen, or when a browser has nothing else to do.
 
 Each gets an attribute, of which theme/main.html and docs/assets/site.css make use. Selectors that count children would
 do without, but have a browser look at all of them again whenever one is added.

@@ -310,155 +310,152 @@ def served() -> Iterator[Served]:
 NODEPORT = "/kubernetes/resources/services-nodeport/"
 
 
-def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        tab.goto(f"{served.address}/labs/refused/#token={served.key}")
-        said = tab.get_by_role("log", name="What throwaway lab says")
-        tab.get_by_role("button", name="Start lab").press("Enter")
-        expect(said).to_contain_text("Lab 'refused' is started, in the namespace lab-refused.")
-        tab.get_by_role("button", name="Check").press("Enter")
-        expect(said).to_contain_text("lab 'refused' is not mended: http://shop gives the Pod client no answer")
-        expect(tab.get_by_text("Not mended yet.")).to_be_visible()
-        patch = '[{"op": "remove", "path": "/spec/selector/release"}]'
-        Cluster.find_or_fail(CLUSTER).kubectl(
-            ["-n", "lab-refused", "patch", "service", "shop", "--type=json", "-p", patch]
-        )
-        tab.get_by_role("button", name="Check").press("Enter")
-        expect(said).to_contain_text(f"Lab 'refused' is mended. 'throwaway lab stop --name {CLUSTER} refused'")
-        expect(tab.get_by_text("Mended.", exact=True)).to_be_visible()
-        tab.get_by_role("button", name="End lab").press("Enter")
-        expect(said).to_contain_text("Lab 'refused' is gone.")
-        expect(tab.get_by_role("button", name="Start lab")).to_be_enabled()
-        browser.close()
-
-
-def test_a_reader_of_kubectl_runs_a_page_without_its_python(served: Served) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        tab.goto(f"{served.address}{NODEPORT}#token={served.key}")
-        tab.locator(".tabbed-set > input").first.focus()
-        tab.keyboard.press("ArrowRight")
-        blocks = tab.locator(".highlight.run")
-        shown = tab.locator(".highlight.run.language-console:not(.client-kubectl)").first
-        number = 1 + blocks.evaluate_all("(blocks, shown) => blocks.indexOf(shown)", shown.element_handle())
-        tab.get_by_role("button", name=f"Run all blocks above block {number} ").press("Enter")
-        expect(tab.get_by_role("log", name=f"Output of block {number - 1}", exact=True)).to_contain_text(
-            "service/echo-server-nodeport created"
-        )
-        tab.get_by_role("button", name=f"Run block {number}", exact=True).press("Enter")
-        expect(tab.get_by_role("log", name=f"Output of block {number}", exact=True)).to_contain_text("5678:30080/TCP")
-        ran = tab.locator(".live-status").all_inner_texts()[: number - 1]
-        languages = blocks.evaluate_all("blocks => blocks.map(({ className }) => /language-(\\w+)/.exec(className)[1])")
-        assert [language == "python" for language in languages[: number - 1]] == [not said for said in ran]
-        assert "Done." in ran
-        manifest = tab.locator(".highlight.run.language-yaml code:has(.code-note)").first.text_content()
-        assert manifest and "#" not in manifest, "the numbers of annotations are no part of what is saved"
-        tab.get_by_text("On the cluster").click()
-        tab.get_by_role("button", name="Reset").press("Enter")
-        expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
-        browser.close()
-
-
-def test_a_reader_runs_a_page_by_the_keyboard(served: Served) -> None:
-    """Runs and edits blocks, stops one, loses the cluster in the middle of one, and goes on with a new one."""
+@pytest.fixture
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # --no-sandbox: Chromium's needs rights that root in a namespace has not; only our own pages are shown
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_context().new_page()
-        refused: list[str] = []
-        tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
-        tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)
-        tab.set_default_timeout(120_000)
-
-        def block(number: int, text: str) -> None:
-            """Go to a block by its keys, and replace its text."""
-            code = tab.get_by_role("textbox", name=f"Block {number},")
-            code.focus()
-            tab.keyboard.press("Control+A")
-            tab.keyboard.insert_text(text)
-
-        def status(number: int) -> Locator:
-            return tab.locator(".live-status").nth(number - 1)
-
-        def output(number: int) -> Locator:
-            return tab.get_by_role("log", name=f"Output of block {number}", exact=True)
-
-        def marked(name: str = "error") -> list[str]:
-            """The pieces of text that are painted."""
-            return list(tab.evaluate("name => [...CSS.highlights.get(`live-${name}`)].map(String)", name))
-
-        page = f"{served.address}{NODEPORT}"
-        tab.goto(page)
-        expect(tab.locator(".live-panel")).to_contain_text("Open the address that ./dev serve has printed")
-        tab.goto(f"{page}?again#token={served.key}")
-        _step_through_on_a_hosted_site(browser, page)
-        first = tab.get_by_role("textbox", name="Block 1,")
-        first.wait_for()
-        assert served.key not in tab.url
-        for _ in range(200):  # from the top of the page to its first block
-            tab.keyboard.press("Tab")
-            if first.evaluate("code => code === document.activeElement"):
-                break
-        tab.keyboard.press("Shift+Enter")
-        expect(output(1)).to_contain_text("control-plane v1.")
-        expect(status(1)).to_have_text("Done.")
-        tab.reload()
-        expect(status(1)).to_have_text("Has run.")
-        tab.get_by_text("On the cluster").focus()
-        tab.keyboard.press("Enter")
-        expect(tab.locator(".live-panel")).to_contain_text("Namespace nodeport")
-
-        block(1, "x = 6\ny = (\n")
-        tab.keyboard.press("Shift+Enter")
-        expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
-        assert marked() == ["y = ("]
-        block(1, "x = 6\nprint(x / (x - 6))\n")
-        tab.keyboard.press("Shift+Enter")
-        expect(output(1)).to_contain_text("ZeroDivisionError: division by zero")
-        assert marked() == ["print(x / (x - 6))"]
-        assert marked("number") == ["6", "6"]
-        tab.keyboard.press("Control+Z")
-        expect(tab.get_by_role("textbox", name="Block 1,")).to_have_text("x = 6\ny = (\n")
-        tab.keyboard.press("Tab")
-        tab.keyboard.press("Enter")  # Run
-        expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
-
-        console = 1 + tab.locator(".highlight.run").evaluate_all(
-            "blocks => blocks.findIndex((block) => block.matches('.language-console:not(.client-kubectl)'))"
-        )
-        block(console, "$ y=7; cd /; echo $PWD; sleep 1000\n")
-        tab.keyboard.press("Shift+Enter")
-        expect(output(console)).to_contain_text("/\n")
-        other = tab.context.new_page()
-        other.goto(page)
-        expect(other.locator(".live-status").nth(console - 1)).to_contain_text("Runs in another tab")
-        other.get_by_role("button", name=f"Stop block {console}").press("Enter")
-        expect(status(console)).to_have_text("Stopped.")
-        block(console, "$ echo still $y in $PWD\n")
-        tab.keyboard.press("Shift+Enter")
-        expect(output(console)).to_contain_text("still 7 in /")
-        shown = other.get_by_role("log", name=f"Output of block {console}", exact=True)
-        expect(shown).to_contain_text("still 7 in /")
-        other.close()
-
-        block(console, "$ echo begins; sleep 1000\n")
-        tab.keyboard.press("Shift+Enter")
-        expect(output(console)).to_contain_text("begins\n")
-        subprocess.run([sys.executable, "-m", "throwaway", "down", f"--name={CLUSTER}"], check=True)
-        expect(status(console)).to_contain_text("The cluster has ended. The next block that you run starts a new one")
-        tab.get_by_role("button", name="Undo the edits of block 1", exact=True).press("Enter")
-        tab.get_by_role("button", name="Run block 1", exact=True).press("Enter")
-        expect(status(1)).to_have_text("Done.")
-        expect(output(1)).to_contain_text("control-plane v1.")
-        tab.get_by_role("button", name="Reset").press("Enter")
-        expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
-        assert not refused
+        yield browser
         browser.close()
+
+
+def test_a_reader_goes_through_a_lab_by_its_buttons(served: Served, browser: Browser) -> None:
+    tab = browser.new_page()
+    tab.set_default_timeout(120_000)
+    tab.goto(f"{served.address}/labs/refused/#token={served.key}")
+    said = tab.get_by_role("log", name="What throwaway lab says")
+    tab.get_by_role("button", name="Start lab").press("Enter")
+    expect(said).to_contain_text("Lab 'refused' is started, in the namespace lab-refused.")
+    tab.get_by_role("button", name="Check").press("Enter")
+    expect(said).to_contain_text("lab 'refused' is not mended: http://shop gives the Pod client no answer")
+    expect(tab.get_by_text("Not mended yet.")).to_be_visible()
+    patch = '[{"op": "remove", "path": "/spec/selector/release"}]'
+    Cluster.find_or_fail(CLUSTER).kubectl(["-n", "lab-refused", "patch", "service", "shop", "--type=json", "-p", patch])
+    tab.get_by_role("button", name="Check").press("Enter")
+    expect(said).to_contain_text(f"Lab 'refused' is mended. 'throwaway lab stop --name {CLUSTER} refused'")
+    expect(tab.get_by_text("Mended.", exact=True)).to_be_visible()
+    tab.get_by_role("button", name="End lab").press("Enter")
+    expect(said).to_contain_text("Lab 'refused' is gone.")
+    expect(tab.get_by_role("button", name="Start lab")).to_be_enabled()
+
+
+def test_a_reader_of_kubectl_runs_a_page_without_its_python(served: Served, browser: Browser) -> None:
+    tab = browser.new_page()
+    tab.set_default_timeout(120_000)
+    tab.goto(f"{served.address}{NODEPORT}#token={served.key}")
+    tab.locator(".tabbed-set > input").first.focus()
+    tab.keyboard.press("ArrowRight")
+    blocks = tab.locator(".highlight.run")
+    shown = tab.locator(".highlight.run.language-console:not(.client-kubectl)").first
+    number = 1 + blocks.evaluate_all("(blocks, shown) => blocks.indexOf(shown)", shown.element_handle())
+    tab.get_by_role("button", name=f"Run all blocks above block {number} ").press("Enter")
+    expect(tab.get_by_role("log", name=f"Output of block {number - 1}", exact=True)).to_contain_text(
+        "service/echo-server-nodeport created"
+    )
+    tab.get_by_role("button", name=f"Run block {number}", exact=True).press("Enter")
+    expect(tab.get_by_role("log", name=f"Output of block {number}", exact=True)).to_contain_text("5678:30080/TCP")
+    ran = tab.locator(".live-status").all_inner_texts()[: number - 1]
+    languages = blocks.evaluate_all("blocks => blocks.map(({ className }) => /language-(\\w+)/.exec(className)[1])")
+    assert [language == "python" for language in languages[: number - 1]] == [not said for said in ran]
+    assert "Done." in ran
+    manifest = tab.locator(".highlight.run.language-yaml code:has(.code-note)").first.text_content()
+    assert manifest and "#" not in manifest, "the numbers of annotations are no part of what is saved"
+    tab.get_by_text("On the cluster").click()
+    tab.get_by_role("button", name="Reset").press("Enter")
+    expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
+
+
+def test_a_reader_runs_a_page_by_the_keyboard(served: Served, browser: Browser) -> None:
+    """Runs and edits blocks, stops one, loses the cluster in the middle of one, and goes on with a new one."""
+    tab = browser.new_context().new_page()
+    refused: list[str] = []
+    tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+    tab.on("request", lambda request: refused.append(request.url) if served.address not in request.url else None)
+    tab.set_default_timeout(120_000)
+
+    def block(number: int, text: str) -> None:
+        """Go to a block by its keys, and replace its text."""
+        code = tab.get_by_role("textbox", name=f"Block {number},")
+        code.focus()
+        tab.keyboard.press("Control+A")
+        tab.keyboard.insert_text(text)
+
+    def status(number: int) -> Locator:
+        return tab.locator(".live-status").nth(number - 1)
+
+    def output(number: int) -> Locator:
+        return tab.get_by_role("log", name=f"Output of block {number}", exact=True)
+
+    def marked(name: str = "error") -> list[str]:
+        """The pieces of text that are painted."""
+        return list(tab.evaluate("name => [...CSS.highlights.get(`live-${name}`)].map(String)", name))
+
+    page = f"{served.address}{NODEPORT}"
+    tab.goto(page)
+    expect(tab.locator(".live-panel")).to_contain_text("Open the address that ./dev serve has printed")
+    tab.goto(f"{page}?again#token={served.key}")
+    _step_through_on_a_hosted_site(browser, page)
+    first = tab.get_by_role("textbox", name="Block 1,")
+    first.wait_for()
+    assert served.key not in tab.url
+    for _ in range(200):  # from the top of the page to its first block
+        tab.keyboard.press("Tab")
+        if first.evaluate("code => code === document.activeElement"):
+            break
+    tab.keyboard.press("Shift+Enter")
+    expect(output(1)).to_contain_text("control-plane v1.")
+    expect(status(1)).to_have_text("Done.")
+    tab.reload()
+    expect(status(1)).to_have_text("Has run.")
+    tab.get_by_text("On the cluster").focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".live-panel")).to_contain_text("Namespace nodeport")
+
+    block(1, "x = 6\ny = (\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
+    assert marked() == ["y = ("]
+    block(1, "x = 6\nprint(x / (x - 6))\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(1)).to_contain_text("ZeroDivisionError: division by zero")
+    assert marked() == ["print(x / (x - 6))"]
+    assert marked("number") == ["6", "6"]
+    tab.keyboard.press("Control+Z")
+    expect(tab.get_by_role("textbox", name="Block 1,")).to_have_text("x = 6\ny = (\n")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Enter")  # Run
+    expect(output(1)).to_contain_text("SyntaxError: '(' was never closed")
+
+    console = 1 + tab.locator(".highlight.run").evaluate_all(
+        "blocks => blocks.findIndex((block) => block.matches('.language-console:not(.client-kubectl)'))"
+    )
+    block(console, "$ y=7; cd /; echo $PWD; sleep 1000\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(console)).to_contain_text("/\n")
+    other = tab.context.new_page()
+    other.goto(page)
+    expect(other.locator(".live-status").nth(console - 1)).to_contain_text("Runs in another tab")
+    other.get_by_role("button", name=f"Stop block {console}").press("Enter")
+    expect(status(console)).to_have_text("Stopped.")
+    block(console, "$ echo still $y in $PWD\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(console)).to_contain_text("still 7 in /")
+    shown = other.get_by_role("log", name=f"Output of block {console}", exact=True)
+    expect(shown).to_contain_text("still 7 in /")
+    other.close()
+
+    block(console, "$ echo begins; sleep 1000\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(console)).to_contain_text("begins\n")
+    subprocess.run([sys.executable, "-m", "throwaway", "down", f"--name={CLUSTER}"], check=True)
+    expect(status(console)).to_contain_text("The cluster has ended. The next block that you run starts a new one")
+    tab.get_by_role("button", name="Undo the edits of block 1", exact=True).press("Enter")
+    tab.get_by_role("button", name="Run block 1", exact=True).press("Enter")
+    expect(status(1)).to_have_text("Done.")
+    expect(output(1)).to_contain_text("control-plane v1.")
+    tab.get_by_role("button", name="Reset").press("Enter")
+    expect(tab.locator(".live-panel")).to_contain_text("As new: nothing of this page is left.")
+    assert not refused
 
 
 def _step_through_on_a_hosted_site(browser: Browser, page: str) -> None:

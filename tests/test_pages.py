@@ -109,12 +109,14 @@ def story_of(
     def of(page: Path, reader: str) -> Story:
         if page in refused:
             raise EarlierFenceFailed(f"not run: an earlier fence of this page failed: {refused[page]}")
-        try:
-            check_tabs(fences_of(page))  # else one reader's outputs, which lack a step, would be written into the page
-        except FenceError as error:
-            refused[page] = str(error)
-            raise
         if (page, reader) not in stories:
+            try:
+                check_tabs(
+                    fences_of(page)
+                )  # else a reader's outputs, which lack a step, would be written into the page
+            except FenceError as error:
+                refused[page] = str(error)
+                raise
             end()
             if page in begun and namespaces.made_by(page):  # the other reader's Services had the same names
                 time.sleep(max(0, begun[page] + DNS_REMEMBERS_SECONDS - time.monotonic()))
