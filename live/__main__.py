@@ -50,8 +50,9 @@ async def _serve(port: int, client: Path, cluster: str, options: Sequence[str]) 
     ):
         try:
             await site.until_served(mkdocs, site_port)
-            print(WELCOME.format(port=port, token=token), flush=True)
-            await server.serve(port, site_port, token, client, cluster, options, Path(scratch))
+            async with server.serving(port, site_port, token, client, cluster, options, Path(scratch)):
+                print(WELCOME.format(port=port, token=token), flush=True)
+                await asyncio.Event().wait()
         finally:
             mkdocs.terminate()
 

@@ -5,10 +5,10 @@ other Jupyter servers. A token is sent with each request by the page's own scrip
 browsers send those along with whatever another site asks for, and to each other port of the same machine.
 """
 
-import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,11 @@ class LabHandler(OfPage):
             raise HTTPError(503, str(error)) from None
 
 
-async def serve(
+@contextlib.asynccontextmanager
+async def serving(
     port: int, site_port: int, token: str, client: Path, cluster: str, options: Sequence[str], scratch: Path
-) -> None:
-    """Serve the site and its kernels on loopback until the task is cancelled; then nothing of the kernels is left.
+) -> AsyncIterator[None]:
+    """Serve the site and its kernels on loopback; at the end nothing of the kernels is left.
 
     `client` is the folder with the browser's half, `options` are for `throwaway up` if the cluster ends meanwhile.
     `scratch` is an empty folder with a short path, since sockets lie there.
@@ -157,7 +158,7 @@ async def serve(
     server = HTTPServer(Guard(web, [f"127.0.0.1:{port}", f"localhost:{port}"]))
     server.add_sockets(bind_sockets(port, "127.0.0.1"))
     try:
-        await asyncio.Event().wait()
+        yield
     finally:
         server.stop()
         await pages.close()
@@ -175,6 +176,9 @@ def _config(token: str, cluster: str, scratch: Path) -> Config:
     config.ServerApp.log_level = "ERROR"
     config.IdentityProvider.token = token
     config.InCluster.cluster = cluster
+    # A kernel that has died is told of, and not replaced: it would know nothing of what had run. One that was being
+    # replaced just when its session ended was left behind.
+    config.AsyncIOLoopKernelRestarter.restart_limit = 0
     config.KernelManager.transport = "ipc"  # kernels have another loopback than this server
     config.MappingKernelManager.default_kernel_name = "page"
     return config

@@ -23,7 +23,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from websocket import WebSocketBadStatusException, create_connection
 
-from command_line import descendants
+from command_line import descendants, eventually
 from live import runnable, server, site
 from reading.node import NO_BROWSER
 from throwaway import Cluster
@@ -101,7 +101,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def _serve(*arguments: object) -> None:
-    asyncio.run(server.serve(*arguments))  # type: ignore[arg-type]
+    async def serve() -> None:
+        async with server.serving(*arguments):  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
 
 
 def test_the_reader_is_let_in(live: Live) -> None:
@@ -298,11 +302,13 @@ def served() -> Iterator[Served]:
                 yield Served(process, found[1], found[2])
             finally:
                 expect.set_options(timeout=5_000)
-                own = descendants(process.pid)
+                own = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(process.pid)}
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
-                left = [pid for pid in own if Path(f"/proc/{pid}").exists()]
-                assert not left, "what it had started still runs"
+                eventually(
+                    lambda: not any(Path(f"/proc/{pid}").exists() for pid in own),
+                    f"nothing runs of what it had started: {own}",
+                )
     finally:
         subprocess.run([*throwaway, "down", f"--name={CLUSTER}"], check=True)
 
@@ -366,7 +372,7 @@ def test_a_reader_of_kubectl_runs_a_page_without_its_python(served: Served, brow
 
 
 def test_a_reader_runs_a_page_by_the_keyboard(served: Served, browser: Browser) -> None:
-    """Runs and edits blocks, stops one, loses the cluster in the middle of one, and goes on with a new one."""
+    """Runs and edits blocks, stops one, loses Python and then the cluster in the middle of one, and goes on."""
     tab = browser.new_context().new_page()
     refused: list[str] = []
     tab.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
@@ -443,6 +449,13 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served, browser: Browser) 
     shown = other.get_by_role("log", name=f"Output of block {console}", exact=True)
     expect(shown).to_contain_text("still 7 in /")
     other.close()
+
+    block(1, "import os\nos._exit(1)\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(status(1)).to_have_text("Python has ended. Run the page from the top again.")
+    block(1, "print(x)\n")
+    tab.keyboard.press("Shift+Enter")
+    expect(output(1)).to_contain_text("NameError: name 'x' is not defined")
 
     block(console, "$ echo begins; sleep 1000\n")
     tab.keyboard.press("Shift+Enter")

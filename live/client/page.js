@@ -45,7 +45,7 @@ class Page {
   join(id) {
     this.kernel = new KernelConnection({ model: { id, name: "page" }, serverSettings: settings() });
     this.kernel.statusChanged.connect((kernel, status) => {
-      if (status === "dead" || status === "autorestarting") this.lose("Python has ended. Run the page from the top again.");
+      if (status === "dead") this.lose("Python has ended. Run the page from the top again.");
     });
     this.kernel.iopubMessage.connect((kernel, message) => this.hear(message));
     this.recall();

@@ -135,13 +135,25 @@ try {
   // Tabs for readers of Python and of kubectl: who chooses one has chosen in all, and the copy button takes all lines of a
   // command. A link to a snippet in the other tab leads to it.
   const twoWays = new URL("../services-nodeport/", url).href;
-  const seenTabs = () =>
-    page.$$eval(".tabbed-block", (tabs) => tabs.filter((tab) => tab.checkVisibility()).map((tab) =>
-      tab.closest(".tabbed-set").querySelectorAll(".tabbed-labels > label")[[...tab.parentElement.children].indexOf(tab)].innerText));
+  const seenTabs = (seen = page) =>
+    seen.$$eval(".tabbed-block", (tabs) => tabs.filter((tab) => tab.checkVisibility()).map((tab) =>
+      tab.closest(".tabbed-set").querySelectorAll(".tabbed-labels > label")[[...tab.parentElement.children].indexOf(tab)].textContent));
   await page.goto(twoWays, { waitUntil: "networkidle0" });
   await page.focus(".tabbed-set > input");
   await page.keyboard.press("ArrowRight");
   done.tabsChosen = await seenTabs();
+  const hasty = await browser.newPage();
+  hasty.setDefaultTimeout(120_000);
+  await hasty.setRequestInterception(true);
+  const theme = new Promise((resolve) =>
+    hasty.on("request", (request) => (/\/javascripts\/bundle\./.test(request.url()) ? resolve(request) : request.continue())));
+  await hasty.goto(twoWays, { waitUntil: "domcontentloaded" });
+  const held = await theme;
+  await hasty.$eval(".tabbed-set > input:not(:checked)", (input) => input.click());
+  await held.continue();
+  await hasty.evaluate(() => window.scripted.then(() => new Promise(setTimeout)));
+  done.tabsChosenEarly = await seenTabs(hasty);
+  await hasty.close();
   const loop = await page.evaluateHandle(() =>
     [...document.querySelectorAll(".client-kubectl")].find((block) => block.textContent.includes("\n> done")));
   await loop.evaluate((element) => element.scrollIntoView());

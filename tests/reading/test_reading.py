@@ -90,6 +90,11 @@ def test_who_chooses_a_tab_has_chosen_in_all_and_a_link_leads_into_the_other(don
     assert done["otherTabIsHidden"] and done["placeInOtherTab"]
 
 
+def test_a_tab_that_is_chosen_before_the_scripts_come_is_chosen_in_all_then(done: Any) -> None:
+    assert set(done["tabsChosenEarly"]) == {done["tabsChosenEarly"][0]}
+    assert len(done["tabsChosenEarly"]) == len(done["tabsChosen"])
+
+
 def test_tabs_are_seen_without_scripts_and_all_of_them_on_paper_below_their_names(done: Any) -> None:
     assert done["firstTabWithoutScripts"] == "kubectl"
     expected = ["Python", "what it has", "kubectl", "what it has"]
