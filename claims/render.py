@@ -175,7 +175,7 @@ def _source(proof: Proof, site: str, shown: set[Proof]) -> str:
         return f'<a class="proof-place" href="#code-{proof.claims[0]}">{place}</a>'
     shown.add(proof)
     code = highlight(proof.code, PythonLexer(), HtmlFormatter(nowrap=True))
-    code = re.sub(r'<span class="[wnp]">([^<]*)</span>', r"\1", code)  # they look like the text around them
+    code = re.sub(r'<span class="p">([^<]*)</span>', r"\1", code)  # hooks/marks.py leaves out other such elements
     code = code.rstrip().replace("\n", "&#10;")  # on one line, so that Markdown leaves it alone
     return (
         f'<details class="proof-code" data-search-exclude><summary>{place}</summary>'

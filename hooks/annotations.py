@@ -16,7 +16,7 @@ _ANNOTATED = re.compile(
     r"<ol>\n(?P<notes>.*?)</ol>",
     re.DOTALL,
 )
-_MARKER = re.compile(r'(?:<span class="w"> +</span>)?<span class="c1"># \((\d+)\)!</span>')
+_MARKER = re.compile(r'(?:<span class="w"> +</span>| +)?<span class="c1"># \((\d+)\)!</span>')
 
 
 def on_page_content(html: str, page: Page, **_: object) -> str:

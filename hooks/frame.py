@@ -33,6 +33,11 @@ _MENDED_SCRIPT = {
 }
 """What the theme's script says → what it should."""
 _EMPTY_HEAD = re.compile(r"<th((?: [^>]*)?)></th>")
+_TABS = re.compile(
+    r'<div class="tabbed-set tabbed-alternate"(?=[^>]*>(?:<input[^>]*>)+<div class="tabbed-labels">(.*?)</div>)',
+    re.DOTALL,
+)
+_TAB = re.compile(r"<label[^>]*>(.*?)</label>", re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -41,7 +46,8 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Have a table's empty corner be no heading, which would be read out as one."""
+    """Give tabs a name, and have a table's empty corner be no heading, which would be read out as one."""
+    html = _TABS.sub(lambda tabs: f'{tabs[0]} role="group" aria-label="{" or ".join(_TAB.findall(tabs[1]))}"', html)
     return _EMPTY_HEAD.sub(r"<td\1></td>", html)
 
 

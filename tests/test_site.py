@@ -12,7 +12,7 @@ from markdown import Markdown
 from mkdocs.exceptions import PluginError
 from PIL import Image
 
-from hooks import annotations, dates, marks, moved, offline, programs, sources, terms, words
+from hooks import annotations, dates, frame, marks, moved, offline, programs, sources, terms, words
 from reading import screenshots
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +146,21 @@ def test_all_lines_of_a_command_are_shown_as_typed() -> None:
     assert re.findall(r'<span class="gp">(.*?)</span>', marked) == ["$ ", "&gt; ", "&gt; ", "&gt; ", "$ "]
     assert re.findall(r'<span class="go">(.*?)</span>', marked) == ["&lt;a"]
     assert unescape(re.sub(r"<.*?>", "", marked)) == re.sub(r"```.*\n", "", text)
+
+
+def test_code_has_elements_for_what_is_coloured_alone() -> None:
+    html = html_of("```python\nfrom a import b\n```\n")
+    marked = marks.on_page_content(html, PAGE)
+    assert {"w", "n"} <= set(re.findall(r'<span class="(\w+)"', html))
+    assert re.findall(r'<span class="(\w+)"', marked) == ["kn", "nn", "kn"]
+    assert re.sub(r"<.*?>", "", marked) == re.sub(r"<.*?>", "", html)
+
+
+def test_tabs_have_a_name_that_says_between_what_they_are() -> None:
+    tabs = '=== "Python"\n\n    a\n\n=== "kubectl"\n\n    b\n\n'
+    html = Markdown(extensions=["pymdownx.tabbed"], extension_configs={"pymdownx.tabbed": {"alternate_style": True}})
+    named = frame.on_page_content(html.convert(f"{tabs}Text.\n\n{tabs.replace('Python', 'Go')}"))
+    assert re.findall(r'role="group" aria-label="(.*?)"', named) == ["Python or kubectl", "Go or kubectl"]
 
 
 def test_the_numbers_of_annotations_lead_to_the_items_and_are_no_part_of_the_code() -> None:
