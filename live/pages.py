@@ -92,12 +92,12 @@ class Pages:
         except Exception:  # the client's errors have no common class; a cluster that ends just now raises any of them
             held = []
         session = self._sessions.get(page)
-        kernel = session.kernel if session else ""
+        kernel = session.kernel if session and session.kernel in self._kernels else ""  # it may have crashed
         return {
             "cluster": self._name,
             "mode": running.plan.proxy_mode,
             "kernel": kernel,
-            "isBusy": kernel in self._kernels and self._kernels.get_kernel(kernel).execution_state == "busy",
+            "isBusy": bool(kernel) and self._kernels.get_kernel(kernel).execution_state == "busy",
             "lab": self._lab_acts.get(page, ""),
             "namespaces": held,
         }
