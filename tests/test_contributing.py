@@ -134,6 +134,7 @@ def test_the_guide_names_commands_that_there_are() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.once
+@pytest.mark.xdist_group(NAME)  # they have the same namespace
 def test_the_guides_page_and_its_proof_pass(clone: Path) -> None:
     page = follow(clone)
     ran = run(clone, page, clone / PROOF)
@@ -144,6 +145,7 @@ def test_the_guides_page_and_its_proof_pass(clone: Path) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.once
+@pytest.mark.xdist_group(NAME)  # they have the same namespace
 def test_the_guides_page_in_two_ways_passes_for_each_reader(clone: Path) -> None:
     page = in_two_ways(clone)
     python, kubectl, shared, last = find_fences(page)
