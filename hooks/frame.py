@@ -27,6 +27,12 @@ _MENDED_SCRIPT = {
     # The first link to a place on the same page fetched the page anew: what a reader had done there was lost.
     'let s=t.pipe(ne("pathname"),': 'let s=t.pipe(Q(we()),ne("pathname"),Ie(1),',
     's.pipe(b(()=>t),ne("hash"))': 's.pipe(Q(0),b(()=>t),ne("hash"))',
+    # The tabs of a page were measured when it began, one set after the other, also those that are far from the screen.
+    "z([a,Le(e),mt(e)]).pipe(W(c),$e(1,ye))": (
+        'mt(e).pipe(g(f=>f),b(()=>z([a.pipe(Q({active:j(`label[for="${n.find(f=>f.checked).id}"]`)})),Le(e)])),'
+        "W(c),$e(1,ye))"
+    ),
+    "z([Ge(o),Le(o)]).pipe(W(c))": "mt(e).pipe(g(f=>f),b(()=>z([Ge(o),Le(o)])),W(c))",
     # All was styled anew, too, whenever the browser was told which colours there are, even if they were the same.
     'x("meta",{name:"color-scheme"});document.head.appendChild(o)': 'document.querySelector("meta[name=color-scheme]")',
     "return o.content=a.colorScheme,": "return o.content===a.colorScheme||(o.content=a.colorScheme),",

@@ -6,7 +6,7 @@ do without, but have a browser look at all of them again whenever one is added.
 
 import re
 
-_PART = re.compile(r"^<(?:p|ul|ol|dl|table|details|figure|div|[a-z]+-[a-z-]+)(?=[ >])", re.MULTILINE)
+_PART = re.compile(r"^(?:<link[^>]*>)*<(?:p|ul|ol|dl|table|details|figure|div|[a-z]+-[a-z-]+)(?=[ >])", re.MULTILINE)
 
 
 def on_page_content(html: str, **_: object) -> str:

@@ -12,7 +12,7 @@ from markdown import Markdown
 from mkdocs.exceptions import PluginError
 from PIL import Image
 
-from hooks import annotations, dates, frame, marks, moved, offline, programs, sources, terms, words
+from hooks import annotations, dates, frame, marks, moved, offline, parts, programs, sources, terms, words
 from reading import screenshots
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +154,17 @@ def test_code_has_elements_for_what_is_coloured_alone() -> None:
     assert {"w", "n"} <= set(re.findall(r'<span class="(\w+)"', html))
     assert re.findall(r'<span class="(\w+)"', marked) == ["kn", "nn", "kn"]
     assert re.sub(r"<.*?>", "", marked) == re.sub(r"<.*?>", "", html)
+
+
+def test_what_is_laid_out_later_begins_with_the_second_headings_and_is_no_heading() -> None:
+    figure = '<link rel="stylesheet" href="a.css"><link rel="stylesheet" href="b.css"><div>'
+    html = f'<h1>a</h1>\n<p>b</p>\n<h2>c</h2>\n<p class="d">e</p>\n{figure}</div>\n<h3>f</h3>\n<my-figure>'
+    marked = parts.on_page_content(html)
+    assert [line for line in marked.splitlines() if "data-part" in line] == [
+        '<p data-part class="d">e</p>',
+        f"{figure.removesuffix('>')} data-part></div>",
+        "<my-figure data-part>",
+    ]
 
 
 def test_tabs_have_a_name_that_says_between_what_they_are() -> None:
