@@ -148,11 +148,11 @@ def test_all_lines_of_a_command_are_shown_as_typed() -> None:
     assert unescape(re.sub(r"<.*?>", "", marked)) == re.sub(r"```.*\n", "", text)
 
 
-def test_code_has_elements_for_what_is_coloured_alone() -> None:
-    html = html_of("```python\nfrom a import b\n```\n")
+def test_code_has_elements_for_what_is_coloured_and_where_a_command_may_be_wrapped() -> None:
+    html = html_of("``` { .console #shown }\n$ ls -l a\n```\n\n```python\nfrom a import b\n```\n")
     marked = marks.on_page_content(html, PAGE)
     assert {"w", "n"} <= set(re.findall(r'<span class="(\w+)"', html))
-    assert re.findall(r'<span class="(\w+)"', marked) == ["kn", "nn", "kn"]
+    assert re.findall(r'<span class="(\w+)"', marked) == ["gp", "w", "w", "kn", "nn", "kn"]
     assert re.sub(r"<.*?>", "", marked) == re.sub(r"<.*?>", "", html)
 
 
