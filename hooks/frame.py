@@ -1,6 +1,7 @@
 """What stands around a page: where it is edited, and what screen readers need."""
 
 import re
+from html import escape, unescape
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -12,8 +13,10 @@ _MENDED = {
     '<nav class="md-tags"': '<nav class="md-tags" aria-label="Topics"',
     'class="md-path" aria-label="Navigation"': 'class="md-path" aria-label="Where this page is"',
     'data-md-component="progress" role="progressbar"': 'data-md-component="progress" aria-hidden="true"',
+    # Tabs that a reader has chosen before are known by their text, which innerText has of what is laid out alone.
+    "label.innerText.trim()===tab": "label.textContent.trim()===tab",
 }
-"""What the theme writes → the same as screen readers can use it: parts have names, and no two the same."""
+"""What the theme writes → what it should: for screen readers parts have names, and no two the same."""
 _SECTIONS = re.compile(r'<nav class="md-nav" aria-label="(?=[^"])')
 """The table of contents below a heading, which has the heading's name, as a part of the navigation may have."""
 _MENDED_SCRIPT = {
@@ -33,6 +36,9 @@ _MENDED_SCRIPT = {
         "W(c),$e(1,ye))"
     ),
     "z([Ge(o),Le(o)]).pipe(W(c))": "mt(e).pipe(g(f=>f),b(()=>z([Ge(o),Le(o)])),W(c))",
+    # Of the tabs that are far from the screen none was chosen along.
+    "let f=p.innerText.trim()": "let f=p.textContent.trim()",
+    "X.innerText.trim()===f": "X.textContent.trim()===f",
     # All was styled anew, too, whenever the browser was told which colours there are, even if they were the same.
     'x("meta",{name:"color-scheme"});document.head.appendChild(o)': 'document.querySelector("meta[name=color-scheme]")',
     "return o.content=a.colorScheme,": "return o.content===a.colorScheme||(o.content=a.colorScheme),",
@@ -40,7 +46,7 @@ _MENDED_SCRIPT = {
 """What the theme's script says → what it should."""
 _EMPTY_HEAD = re.compile(r"<th((?: [^>]*)?)></th>")
 _TABS = re.compile(
-    r'<div class="tabbed-set tabbed-alternate"(?=[^>]*>(?:<input[^>]*>)+<div class="tabbed-labels">(.*?)</div>)',
+    r'<div class="tabbed-set tabbed-alternate"(?=[^>]*>(?:<input[^>]*>)+<div class="tabbed-labels"[^>]*>(.*?)</div>)',
     re.DOTALL,
 )
 _TAB = re.compile(r"<label[^>]*>(.*?)</label>", re.DOTALL)
@@ -53,12 +59,17 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_page_content(html: str, **_: object) -> str:
     """Give tabs a name, and have a table's empty corner be no heading, which would be read out as one."""
-    html = _TABS.sub(lambda tabs: f'{tabs[0]} role="group" aria-label="{" or ".join(_TAB.findall(tabs[1]))}"', html)
+    html = _TABS.sub(_named, html)
     return _EMPTY_HEAD.sub(r"<td\1></td>", html)
 
 
+def _named(tabs: re.Match[str]) -> str:
+    names = (escape(unescape(re.sub("<.*?>", "", name)).strip()) for name in _TAB.findall(tabs[1]))
+    return f'{tabs[0]} role="group" aria-label="{" or ".join(names)}"'
+
+
 def on_post_page(output: str, **_: object) -> str:
-    """Mend what the theme says to screen readers."""
+    """Mend what the theme writes."""
     for written, mended in _MENDED.items():
         output = output.replace(written, mended)
     return _SECTIONS.sub(r"\g<0>Sections of ", output)

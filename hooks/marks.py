@@ -27,12 +27,12 @@ from mutate import results as mutation_results  # noqa: E402
 _PRINTED = re.compile(r'<span class="c1">(?=#&gt; )')
 _OUTPUT = re.compile(r'<span class="go">(.*?)</span>')
 _PLACEHOLDER = re.compile(rf"&lt;(?!(?:{'|'.join(KUBECTL_SAYS)})&gt;)[a-z][a-z0-9-]*&gt;")
-_CONSOLE = re.compile(r'(<div(?: id="[^"]*")? class="language-console\b[^>]*>.*?<code>)(.*?)(?=</code>)', re.DOTALL)
+_CONSOLE_BLOCK = r'<div(?: id="[^"]*")? class="language-console\b[^>]*>.*?<code>'
+_CONSOLE = re.compile(rf"({_CONSOLE_BLOCK})(.*?)(?=</code>)", re.DOTALL)
 _LINE = re.compile(r'(<span id="__span[^>]*>)(.*?)(?=\n</span>)', re.DOTALL)
-_UNCOLOURED = re.compile(
-    r'(<div(?: id="[^"]*")? class="language-console\b.*?</code>)|<span class="[nw]">([^<]*)</span>', re.DOTALL
-)
-"""Names and spaces of code look like its plain text: a long page has hundreds. Commands are wrapped at their spaces."""
+_PLAIN = re.compile(rf'({_CONSOLE_BLOCK}.*?</code>)|<span class="[nw]">([^<]*)</span>', re.DOTALL)
+"""Console blocks, which are kept: commands are wrapped at the elements of their spaces. And names and spaces of other
+code, which look like its plain text: a long page has hundreds."""
 _LIST_OF_PROOFS = "<!-- proofs -->"
 _MUTATIONS = "<!-- mutations -->"
 
@@ -90,7 +90,7 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     """
     html = _CONSOLE.sub(lambda block: block[1] + _with_whole_commands(block[2]), html)
     html = html.replace('<div class="tabbed-labels">', '<div class="tabbed-labels" data-search-exclude>')
-    html = _UNCOLOURED.sub(lambda found: found[1] or found[2], html)
+    html = _PLAIN.sub(lambda found: found[1] or found[2], html)
     marked = render.marks(html, _standings, "../" * page.url.count("/"))
     return _OUTPUT.sub(_mark_output, _PRINTED.sub('<span class="c1 printed">', marked))
 

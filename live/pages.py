@@ -28,6 +28,8 @@ class Session:
 
     kernel: str
     """The kernel's id."""
+    manager: Any
+    """Jupyter's manager of this kernel."""
     folder: Path
     """Where it works."""
     cluster: leftovers.Cluster
@@ -92,11 +94,13 @@ class Pages:
         except Exception:  # the client's errors have no common class; a cluster that ends just now raises any of them
             held = []
         session = self._sessions.get(page)
-        kernel = session.kernel if session and session.kernel in self._kernels else ""  # it may have crashed
+        has_crashed = session is not None and session.kernel not in self._kernels
+        kernel = session.kernel if session and not has_crashed else ""
         return {
             "cluster": self._name,
             "mode": running.plan.proxy_mode,
             "kernel": kernel,
+            "hasCrashed": has_crashed,
             "isBusy": bool(kernel) and self._kernels.get_kernel(kernel).execution_state == "busy",
             "lab": self._lab_acts.get(page, ""),
             "namespaces": held,
@@ -151,7 +155,7 @@ class Pages:
         folder = Path(tempfile.mkdtemp(prefix=f"{page.stem}-", dir=self._scratch))
         cluster, before = await asyncio.to_thread(self._look, page, running)
         kernel = await self._kernels.start_kernel(kernel_name="page", cwd=str(folder))
-        return Session(kernel, folder, cluster, before, running.sandbox.pid)
+        return Session(kernel, self._kernels.get_kernel(kernel), folder, cluster, before, running.sandbox.pid)
 
     def _look(self, page: Path, running: clusters.Cluster) -> tuple[leftovers.Cluster, leftovers.Things]:
         """What the cluster holds before the page does anything.
@@ -169,6 +173,8 @@ class Pages:
             return  # somebody else was faster
         if session.kernel in self._kernels:
             await self._kernels.shutdown_kernel(session.kernel, now=True)
+        else:  # it has crashed; what it had started may still run
+            await session.manager.shutdown_kernel(now=True)
         shutil.rmtree(session.folder, ignore_errors=True)
 
 

@@ -284,6 +284,13 @@ class Served:
     key: str
 
 
+def command_of(pid: int) -> str:
+    """The command line of a process, words with spaces behind them; "" if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     if not shutil.which("chromium"):
@@ -302,7 +309,7 @@ def served() -> Iterator[Served]:
                 yield Served(process, found[1], found[2])
             finally:
                 expect.set_options(timeout=5_000)
-                own = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(process.pid)}
+                own = {pid: command_of(pid) for pid in descendants(process.pid)}
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
                 eventually(
@@ -450,12 +457,14 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served, browser: Browser) 
     expect(shown).to_contain_text("still 7 in /")
     other.close()
 
-    block(1, "import os\nos._exit(1)\n")
+    block(1, "import os, subprocess\nsubprocess.Popen(['sleep', '7654'])\nos._exit(1)\n")
     tab.keyboard.press("Shift+Enter")
     expect(status(1)).to_have_text("Python has ended. Run the page from the top again.")
     block(1, "print(x)\n")
     tab.keyboard.press("Shift+Enter")
     expect(output(1)).to_contain_text("NameError: name 'x' is not defined")
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    assert "sleep 7654 " not in map(command_of, pids), "what the old session had started goes with it"
 
     block(console, "$ echo begins; sleep 1000\n")
     tab.keyboard.press("Shift+Enter")

@@ -13,6 +13,7 @@ import { Panel } from "./panel.js";
 import { ask, hasKey, NO_KEY, settings, takeKey } from "./server.js";
 
 const ENDED = "The cluster has ended. The next block that you run starts a new one, in about 6 seconds; begin at the top.";
+const CRASHED = "Python has ended. Run the page from the top again.";
 
 document.documentElement.dataset.live = "";
 takeKey();
@@ -45,7 +46,7 @@ class Page {
   join(id) {
     this.kernel = new KernelConnection({ model: { id, name: "page" }, serverSettings: settings() });
     this.kernel.statusChanged.connect((kernel, status) => {
-      if (status === "dead") this.lose("Python has ended. Run the page from the top again.");
+      if (status === "dead") this.lose(CRASHED);
     });
     this.kernel.iopubMessage.connect((kernel, message) => this.hear(message));
     this.recall();
@@ -204,7 +205,7 @@ class Page {
   // What another tab has begun or ended; `elsewhere` is what ran there when it was asked.
   follow(state, elsewhere) {
     if (this.kernel && this.kernel.id !== state.kernel)
-      this.lose(state.cluster ? "The session was ended in another tab." : ENDED);
+      this.lose(!state.cluster ? ENDED : state.hasCrashed ? CRASHED : "The session was ended in another tab.");
     if (this.running || !state.kernel) return;
     if (!this.kernel) this.join(state.kernel);
     if (this.elsewhere !== elsewhere) return;

@@ -142,7 +142,9 @@ try {
   await page.focus(".tabbed-set > input");
   await page.keyboard.press("ArrowRight");
   done.tabsChosen = await seenTabs();
-  const hasty = await browser.newPage();
+  await page.goto(twoWays, { waitUntil: "networkidle0" });
+  done.tabsRemembered = await seenTabs();
+  const hasty = await (await browser.createBrowserContext()).newPage();
   hasty.setDefaultTimeout(120_000);
   await hasty.setRequestInterception(true);
   const theme = new Promise((resolve) =>
@@ -150,8 +152,9 @@ try {
   await hasty.goto(twoWays, { waitUntil: "domcontentloaded" });
   const held = await theme;
   await hasty.$eval(".tabbed-set > input:not(:checked)", (input) => input.click());
+  done.tabsBeforeScripts = await seenTabs(hasty);
   await held.continue();
-  await hasty.evaluate(() => window.scripted.then(() => new Promise(setTimeout)));
+  await hasty.waitForFunction(() => ![...document.querySelectorAll(".tabbed-set > input:first-child")].some((input) => input.checked), patience);
   done.tabsChosenEarly = await seenTabs(hasty);
   await hasty.close();
   const loop = await page.evaluateHandle(() =>
