@@ -183,7 +183,8 @@ def _ruff(fence: Fence, code: CodeExample, eval_example: EvalExample) -> None:
 def _check_prints(fence: Fence, prints: InsertPrintStatements) -> None:
     _check_for_orphans(fence, prints)
     printed = prints.updated_print_statements(fence) or fence.source
-    _compare(fence, "print() shows something else than the page (- page, + now)", printed)
+    what = "print() shows something else than the page (- page, + now)"
+    _compare(fence, f"{what}; print only what is the same each time, --update-examples writes what is right", printed)
 
 
 def _compare(fence: Fence, what: str, after: str) -> None:
