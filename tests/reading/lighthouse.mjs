@@ -1,9 +1,11 @@
-// Prints what Lighthouse says of pages at its mobile settings, slow 4G simulated: node lighthouse.mjs RUNS ENOUGH URL…
-// One line of JSON for each page: the run with the best score for performance. It runs until that is ENOUGH, RUNS at most.
+// Prints what Lighthouse says of pages at its mobile settings, slow 4G simulated:
+// node lighthouse.mjs RUNS ENOUGH SECONDS URL…
+// One line of JSON for each page: the run with the best score for performance, of equal ones that with the soonest largest
+// paint. It runs until the score is ENOUGH and the paint came in SECONDS, RUNS times at most.
 import { launch } from "chrome-launcher";
 import lighthouse, { defaultConfig } from "lighthouse";
 
-const [runs, enough, ...urls] = process.argv.slice(2);
+const [runs, enough, seconds, ...urls] = process.argv.slice(2);
 const chrome = await launch({ chromeFlags: ["--headless=new", "--no-sandbox"] });
 
 // Lighthouse takes this machine for four times as fast as a phone. By its own word that fits where its benchmark says
@@ -38,9 +40,12 @@ const measure = async (url) => {
 try {
   for (const url of urls) {
     let best;
-    for (let run = 0; run < Number(runs) && !(best?.scores.performance >= Number(enough)); run++) {
+    const isEnough = () => best?.scores.performance >= Number(enough) && best.largestPaint <= Number(seconds);
+    const isBetter = ({ scores, largestPaint }) =>
+      !best || scores.performance > best.scores.performance || (scores.performance === best.scores.performance && largestPaint < best.largestPaint);
+    for (let run = 0; run < Number(runs) && !isEnough(); run++) {
       const result = await measure(url);
-      if (!best || result.scores.performance > best.scores.performance) best = result;
+      if (isBetter(result)) best = result;
     }
     console.log(JSON.stringify(best));
   }

@@ -12,11 +12,15 @@ from reading import node
 from reading.serve import serving
 
 PAGES = ("", "kubernetes/resources/services-nodeport/")
+LARGEST_PAINT_SECONDS = 1.2
 
 
-def scores(site: str, enough: int) -> list[Any]:
-    """For each page the best of three runs, or the first whose score for performance is enough, 0 to 100."""
-    return node.run("lighthouse.mjs", "3", str(enough), *(f"{site}/{page}" for page in PAGES))
+def scores(site: str, enough: int, seconds: float) -> list[Any]:
+    """For each page the best of three runs, or the first that is good enough.
+
+    That is one whose score for performance is `enough`, 0 to 100, and whose largest paint came in so many seconds.
+    """
+    return node.run("lighthouse.mjs", "3", str(enough), str(seconds), *(f"{site}/{page}" for page in PAGES))
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
     """
     node.need_browser()
     with serving(Path(sys.argv[1])) as site:
-        found = scores(site, enough=100)
+        found = scores(site, enough=100, seconds=LARGEST_PAINT_SECONDS)
     for page in found:
         print(json.dumps(page, indent=2))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -47,7 +51,7 @@ def is_wrong(page: Any) -> bool:
 
 def is_slow(page: Any) -> bool:
     """Whether it took longer than it should on an idle machine."""
-    return bool(page["scores"]["performance"] < 100 or page["largestPaint"] > 1.2)
+    return bool(page["scores"]["performance"] < 100 or page["largestPaint"] > LARGEST_PAINT_SECONDS)
 
 
 def report(found: Sequence[Any]) -> str:

@@ -51,7 +51,7 @@ def offline(site: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def scores(site: str) -> list[Any]:
     """What Lighthouse says of the two pages at which most readers arrive."""
-    return lighthouse.scores(site, enough=0)  # the first run
+    return lighthouse.scores(site, enough=0, seconds=60)  # the first run
 
 
 def test_no_page_asks_another_host_for_anything(pages: dict[str, Any]) -> None:
