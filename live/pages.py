@@ -61,7 +61,7 @@ class Pages:
         async with self._turns[page]:
             running = await self._cluster()
             session = self._sessions.get(page)
-            if session and session.kernel not in self._kernels:  # it has crashed
+            if session and self._has_crashed(session):
                 await self._end(page)
                 session = None
             if session is None:
@@ -94,14 +94,14 @@ class Pages:
         except Exception:  # the client's errors have no common class; a cluster that ends just now raises any of them
             held = []
         session = self._sessions.get(page)
-        has_crashed = session is not None and session.kernel not in self._kernels
-        kernel = session.kernel if session and not has_crashed else ""
+        has_crashed = session is not None and self._has_crashed(session)
+        alive = None if has_crashed else session
         return {
             "cluster": self._name,
             "mode": running.plan.proxy_mode,
-            "kernel": kernel,
+            "kernel": alive.kernel if alive else "",
             "hasCrashed": has_crashed,
-            "isBusy": bool(kernel) and self._kernels.get_kernel(kernel).execution_state == "busy",
+            "isBusy": alive is not None and alive.manager.execution_state == "busy",
             "lab": self._lab_acts.get(page, ""),
             "namespaces": held,
         }
@@ -171,11 +171,14 @@ class Pages:
         session = self._sessions.pop(page, None)
         if session is None:
             return  # somebody else was faster
-        if session.kernel in self._kernels:
-            await self._kernels.shutdown_kernel(session.kernel, now=True)
-        else:  # it has crashed; what it had started may still run
+        if self._has_crashed(session):  # what it had started may still run
             await session.manager.shutdown_kernel(now=True)
+        else:
+            await self._kernels.shutdown_kernel(session.kernel, now=True)
         shutil.rmtree(session.folder, ignore_errors=True)
+
+    def _has_crashed(self, session: Session) -> bool:
+        return session.kernel not in self._kernels  # Jupyter's manager forgets one that has died
 
 
 def page_at(path: str) -> Path | None:

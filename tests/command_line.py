@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,14 +108,24 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def running(pids: Iterable[int]) -> set[int]:
+    """Those processes that have not ended."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def commands() -> dict[int, str]:
+    """The command lines of all processes on this machine, with a space behind each word."""
+    return {int(path.name): command_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, with a space behind each word; "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def sandbox_processes(name: str) -> list[int]:
     """The processes on this machine that belong to a cluster, found by the command line of their inits."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            arguments = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"throwaway.init" in arguments and name.encode() in arguments:
-            found.append(int(path.parent.name))
-    return found
+    return [pid for pid, line in commands().items() if {"throwaway.init", name} <= set(line.split(" "))]

@@ -23,7 +23,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from websocket import WebSocketBadStatusException, create_connection
 
-from command_line import descendants, eventually
+from command_line import command_of, commands, descendants, eventually, running
 from live import runnable, server, site
 from reading.node import NO_BROWSER
 from throwaway import Cluster
@@ -284,13 +284,6 @@ class Served:
     key: str
 
 
-def command_of(pid: int) -> str:
-    """The command line of a process, words with spaces behind them; "" if it has ended."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    return ""
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     if not shutil.which("chromium"):
@@ -312,10 +305,7 @@ def served() -> Iterator[Served]:
                 own = {pid: command_of(pid) for pid in descendants(process.pid)}
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
-                eventually(
-                    lambda: not any(Path(f"/proc/{pid}").exists() for pid in own),
-                    f"nothing runs of what it had started: {own}",
-                )
+                eventually(lambda: not running(own), f"nothing runs of what it had started: {own}")
     finally:
         subprocess.run([*throwaway, "down", f"--name={CLUSTER}"], check=True)
 
@@ -463,8 +453,7 @@ def test_a_reader_runs_a_page_by_the_keyboard(served: Served, browser: Browser) 
     block(1, "print(x)\n")
     tab.keyboard.press("Shift+Enter")
     expect(output(1)).to_contain_text("NameError: name 'x' is not defined")
-    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    assert "sleep 7654 " not in map(command_of, pids), "what the old session had started goes with it"
+    assert "sleep 7654 " not in commands().values(), "what the old session had started goes with it"
 
     block(console, "$ echo begins; sleep 1000\n")
     tab.keyboard.press("Shift+Enter")

@@ -111,9 +111,8 @@ def story_of(
             raise EarlierFenceFailed(f"not run: an earlier fence of this page failed: {refused[page]}")
         if (page, reader) not in stories:
             try:
-                check_tabs(
-                    fences_of(page)
-                )  # else a reader's outputs, which lack a step, would be written into the page
+                # Else a reader's outputs, which lack a step, would be written into the page.
+                check_tabs(fences_of(page))
             except FenceError as error:
                 refused[page] = str(error)
                 raise

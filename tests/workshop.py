@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import commands
 from throwaway import build, cache
 from throwaway.build import Built, Module, Progress
 
@@ -78,15 +79,7 @@ class Workshop:
 
     def processes(self, what: str) -> list[str]:
         """The command lines of processes that name this workshop and something in it or about it."""
-        lines = [_command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-        return [line for line in lines if str(self.folder) in line and what in line]
-
-
-def _command_line(path: Path) -> str:
-    try:
-        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""  # it has ended
+        return [line for line in commands().values() if str(self.folder) in line and what in line]
 
 
 def eventually(condition: Callable[[], object]) -> None:

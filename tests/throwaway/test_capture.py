@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually, next_complaint, next_line, rest
+from command_line import CommandLine, descendants, eventually, next_complaint, next_line, rest, running
 from echo_service import NODE_PORT, POD_PORT, answer, deploy, remove
 from throwaway import capture
 from throwaway.names import Names
@@ -117,7 +117,7 @@ def test_a_killed_capture_leaves_no_process(throwaway: CommandLine, cluster_name
     assert len(started) == 5, "itself, and two tcpdumps, each with a process in between"
     process.kill()
     rest(process)
-    eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], "all have ended", 20)
+    eventually(lambda: not running(started), "all have ended", 20)
 
 
 @pytest.mark.parametrize(

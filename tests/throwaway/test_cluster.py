@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, descendants, eventually, next_line, rest, sandbox_processes
+from command_line import CommandLine, descendants, eventually, next_line, rest, running, sandbox_processes
 from host import host_state
 from throwaway import build, pki, sandbox
 from throwaway.api import Api
@@ -246,11 +246,6 @@ def test_the_host_is_the_same_before_during_and_after(throwaway: CommandLine) ->
     assert throwaway("down", "--name", name).returncode == 0
     assert host_state() == before
     assert sandbox.find(name) is None
-
-
-def running(pids: set[int]) -> set[int]:
-    """Those processes that have not ended."""
-    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
 def kill_children(init: int, program: str) -> None:
